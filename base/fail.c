@@ -1,0 +1,18 @@
+#include <base/fail.h>
+
+static struct {
+    unsigned armed, seen;
+} state;
+
+void fail_arm(unsigned n) {
+    state.armed = n;
+    state.seen = 0;
+}
+
+unsigned fail_seen(void) {
+    return state.seen;
+}
+
+bool fail_count(void) {
+    return ++state.seen == state.armed;
+}

@@ -1,0 +1,52 @@
+/* base/lock.h - locks with a rank.
+ *
+ * A lock's rank is its layer, and locks are taken downward only: while a processor holds a lock it may take only locks
+ * of a lower rank. Debug builds assert that. Taking a lock turns interrupts off on this processor until it is released,
+ * so whatever a lock guards may also be used in an interrupt.
+ *
+ * Locks are released in the reverse order of taking: the first one taken holds the interrupt state to restore. */
+#ifndef BASE_LOCK_H
+#define BASE_LOCK_H
+
+#include <mem/port.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum lock_rank {
+    LOCK_RANK_CONSOLE = 1,
+    LOCK_RANK_PALLOC,
+    LOCK_RANK_POOL_PAGES,
+    LOCK_RANK_PAGING,
+    LOCK_RANK_POOL,
+    LOCK_RANK_CONTEXT,
+    LOCK_RANK_CONTEXTS,
+    LOCK_RANK_HEAP,
+    LOCK_RANK_KERNEL,
+};
+
+struct lock {
+    struct port_lock port;
+    uintptr_t saved; /* interrupt state to restore; written by the holder only */
+    const char *name;
+    enum lock_rank rank;
+};
+
+#define LOCK_INIT(name_, rank_)                                                                                        \
+    { .port = { { 0, 0 } }, .saved = 0, .name = (name_), .rank = (rank_) }
+
+void lock_init(struct lock *lock, const char *name, enum lock_rank rank);
+void lock_take(struct lock *lock);
+void lock_release(struct lock *lock);
+
+/* This processor holds the lock. Known in debug builds only; true otherwise. */
+bool lock_is_held(const struct lock *lock);
+
+/* Releases all that this processor holds: for a test that survived an expected panic. Debug builds only. */
+void lock_release_all(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
