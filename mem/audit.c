@@ -1,0 +1,110 @@
+/* What one layer can't check alone:
+ *
+ *   A1  a page's count of mappings is the number of translations that show it, over all contexts.
+ *
+ * Counting that page by page would need a counter a page. Instead both sides are summed with a random-looking weight for each
+ * page: the sums are equal if all counts are, and differ otherwise but for a chance of 2^-64.
+ *
+ * The frame view, the descriptors and the kernel's image are mapped uncounted at boot and stand outside. */
+#include <mem/audit.h>
+#include <base/check.h>
+#include <mem/context.h>
+#include <mem/frame.h>
+#include <mem/init.h>
+#include <mem/nodes.h>
+
+/* A bijection of 64 bits that spreads every input bit over all output bits (multiply, xor, shift, by odd constants). */
+static uint64_t mix(uint64_t value) {
+    value ^= value >> 31;
+    value *= 0x9e3779b97f4a7c15;
+    value ^= value >> 29;
+    value *= 0xd6e8feb86659fd93;
+    return value ^ value >> 32;
+}
+
+static uint64_t chain(uint64_t hash, uint64_t value) {
+    return mix(hash ^ mix(value + 0x632be59bd9b4e019));
+}
+
+/* --- A1 ----------------------------------------------------------------------------------------------------------- */
+
+static void weigh_leaf(void *to, uintptr_t page, pfn_t pfn, unsigned attributes) {
+    (void)page;
+    (void)attributes;
+    if (palloc_state(pfn) != PALLOC_NOT_RAM)
+        *(uint64_t *)to += mix(pfn);
+}
+
+static uint64_t weigh_frames(void) {
+    uint64_t sum = 0;
+    struct extent run;
+    for (size_t i = 0; palloc_ram(i, &run); i++)
+        for (pfn_t pfn = run.first; pfn < run.end; pfn++) {
+            struct frame frame = frame_get(pfn);
+            if (frame.owner != FRAME_TABLE)
+                sum += frame.mappings * mix(pfn);
+        }
+    return sum;
+}
+
+static void audit_counts(void) {
+    uint64_t shown = 0, counted = weigh_frames();
+    for (uint32_t number = 0; number != UINT32_MAX; number = context_next_number(number)) {
+        struct context *context = context_by_number(number);
+        uintptr_t first = context->ranges.first, pages = context->ranges.end - first;
+        paging_audit(&context->tables, page_address(first), pages, weigh_leaf, &shown);
+    }
+    paging_audit(&context_kernel()->tables, mem_layout.nodes, NODES_PAGES, weigh_leaf, &shown);
+    require(shown == counted, "audit: A1 broken: the pages' mapping counts aren't the translations that exist");
+}
+
+void audit_all(void) {
+    palloc_audit();
+    frame_audit();
+    for (uint32_t number = 0; number != UINT32_MAX; number = context_next_number(number))
+        context_audit(context_by_number(number));
+    audit_counts();
+}
+
+/* --- The sum of the state ------------------------------------------------------------------------------------------ */
+
+static uint64_t hash_frames(uint64_t hash) {
+    struct extent run;
+    for (size_t i = 0; palloc_ram(i, &run); i++)
+        for (pfn_t pfn = run.first; pfn < run.end; pfn++) {
+            struct frame frame = frame_get(pfn);
+            if (frame.owner == FRAME_FREE)
+                continue;
+            hash = chain(hash, (uint64_t)pfn << 8 | (uint64_t)frame.held << 7 | (uint64_t)frame.owner);
+            hash = chain(hash, (uint64_t)frame.mappings << 32 | frame.pins);
+            hash = chain(hash, (uint64_t)frame.writable << 32 | frame.executable);
+        }
+    return hash;
+}
+
+static void hash_leaf(void *to, uintptr_t page, pfn_t pfn, unsigned attributes) {
+    uint64_t *hash = (uint64_t *)to;
+    *hash = chain(chain(*hash, page), (uint64_t)pfn << 32 | attributes);
+}
+
+static uint64_t hash_context(uint64_t hash, struct context *context) {
+    lock_take(&context->lock);
+    struct vspace *space = &context->ranges;
+    hash = chain(hash, context->number);
+    for (const struct vspace_range *range = vspace_next(space, 0); range != NULL;
+         range = vspace_next(space, range->end)) {
+        hash = chain(chain(hash, range->first), range->end);
+        hash = chain(hash, (uint64_t)range->attributes << 16 | (uint64_t)range->guard_before << 8 | range->guard_after);
+    }
+    paging_audit(&context->tables, page_address(space->first), space->end - space->first, hash_leaf, &hash);
+    lock_release(&context->lock);
+    return hash;
+}
+
+uint64_t audit_hash(void) {
+    context_trim();
+    uint64_t hash = hash_frames(0);
+    for (uint32_t number = 0; number != UINT32_MAX; number = context_next_number(number))
+        hash = hash_context(hash, context_by_number(number));
+    return hash;
+}

@@ -1,0 +1,103 @@
+/* Each layer is asked in turn, from ranges down to frames. Locks are taken one at a time and given back before the text
+ * is printed, since the printer may be slow. */
+#include <mem/explain.h>
+#include <mem/frame.h>
+#include <mem/init.h>
+
+static const char *area_of(uintptr_t address) {
+    const struct mem_layout *layout = &mem_layout;
+    if (address < PAGE_SIZE)
+        return "the null page";
+    if (address >= layout->view && address < layout->view_end)
+        return "the frame view";
+    if (address >= layout->metadata && address < layout->metadata_end)
+        return "the descriptors of physical pages";
+    if (address >= layout->nodes && address < layout->nodes_end)
+        return "the node pages";
+    if (address >= layout->ranges && address < layout->ranges_end)
+        return "the kernel's ranges";
+    return "the kernel's image, or nothing of the memory manager's";
+}
+
+struct found {
+    struct vspace_range range;
+    bool in_range, in_guard, has_next;
+    uintptr_t next_first;
+};
+
+static struct found find_range(struct context *context, uintptr_t page) {
+    struct found found = { .in_range = false };
+    lock_take(&context->lock);
+    const struct vspace_range *range = vspace_find(&context->ranges, page);
+    found.in_range = range != NULL;
+    if (range == NULL) {
+        range = vspace_find_guard(&context->ranges, page);
+        found.in_guard = range != NULL;
+    }
+    if (range != NULL)
+        found.range = *range;
+    const struct vspace_range *next = vspace_next(&context->ranges, page);
+    found.has_next = next != NULL;
+    if (next != NULL)
+        found.next_first = next->first;
+    lock_release(&context->lock);
+    return found;
+}
+
+static void print_range(const struct found *found, uintptr_t page, explain_print *print) {
+    const struct vspace_range *range = &found->range;
+    if (found->in_range || found->in_guard)
+        print("  range: %#zx to %#zx (%zu pages, %s)%s\n", (size_t)page_address(range->first),
+              (size_t)page_address(range->end), (size_t)(range->end - range->first),
+              context_range_name(range->attributes), found->in_guard ? ", its guard page" : "");
+    else if (found->has_next)
+        print("  range: none; the next one begins %zu pages higher\n", (size_t)(found->next_first - page));
+    else
+        print("  range: none, and none above\n");
+    if (found->in_guard)
+        print("  likely mistake: access past the %s of the range\n", page < range->first ? "beginning" : "end");
+}
+
+static void print_attributes(const struct paging_entry *entry, explain_print *print) {
+    unsigned attributes = entry->attributes;
+    print("  translation: page %#x, %zu KiB, read%s%s%s%s%s%s\n", entry->pfn, entry->bytes >> 10,
+          attributes & PAGE_WRITE ? " write" : "", attributes & PAGE_EXECUTE ? " execute" : "",
+          attributes & PAGE_USER ? " user" : "", attributes & PAGE_GLOBAL ? " global" : "",
+          attributes & PAGE_UNCACHED ? " uncached" : "",
+          attributes & PAGE_WRITE_COMBINING ? " write-combining" : "");
+}
+
+void explain_frame(pfn_t pfn, explain_print *print) {
+    struct frame frame = frame_get(pfn);
+    print("  frame: page %#x, %s%s, %u mappings (%u writable, %u executable), %u pins\n", pfn,
+          frame_owner_name(frame.owner), frame.held ? ", held by palloc's caller" : "",
+          frame.owner == FRAME_TABLE ? 0 : frame.mappings, frame.writable, frame.executable, frame.pins);
+}
+
+void explain_in(struct context *context, uintptr_t address, explain_print *print) {
+    if (!geometry_canonical(address)) {
+        print("%#zx in context %s: not a canonical address: the upper bits must all equal bit 47\n", (size_t)address,
+              context->name);
+        return;
+    }
+    const char *area = context->task ? "a task's memory" : area_of(address);
+    print("%#zx in context %s: in %s\n", (size_t)address, context->name, area);
+    uintptr_t page = page_number(address);
+    if (page >= context->ranges.first && page < context->ranges.end) {
+        struct found found = find_range(context, page);
+        print_range(&found, page, print);
+    }
+    struct paging_entry entry;
+    if (!paging_find(&context->tables, address, &entry)) {
+        print("  translation: none\n");
+        if (address < PAGE_SIZE)
+            print("  likely mistake: a null pointer, or a member of what it points to\n");
+        return;
+    }
+    print_attributes(&entry, print);
+    explain_frame(entry.pfn, print);
+}
+
+void explain_address(uintptr_t address, explain_print *print) {
+    explain_in(context_kernel(), address, print);
+}

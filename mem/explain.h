@@ -1,0 +1,27 @@
+/* mem/explain.h - above layer 5: "what is at this address?"
+ *
+ * For fault reports, the monitor and tests. Context: any with the locks below free; a report after a fault in this code itself must
+ * not call it again. */
+#ifndef MEM_EXPLAIN_H
+#define MEM_EXPLAIN_H
+
+#include <mem/context.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef void explain_print(const char *format, ...);
+
+/* Prints some lines, each ended by a newline: in which area of which context the address lies, its range or guard, its
+ * translation, the page behind it with owner and counts, and for what isn't mapped the likely mistake. */
+void explain_in(struct context *context, uintptr_t address, explain_print *print);
+void explain_address(uintptr_t address, explain_print *print); /* in the kernel's context */
+
+/* The same for a physical page. */
+void explain_frame(pfn_t pfn, explain_print *print);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,98 @@
+/* mem/frame.h - layer 2: who keeps a page of RAM, and why.
+ *
+ * A page has a holder (palloc's caller: yes or no), a count of mappings, a count of pins, and an owner kind. It is free
+ * when holder, mappings and pins are all nil. A mapping that allows writing and one that allows execution exclude each
+ * other over all aliases of the page, in every context (the frame view stands outside).
+ *
+ *     palloc ──> held ──frame_map──> held, mapped ──frame_hand_over──> mapped ──frame_unmap──> free
+ *                  └────frame_own──> owned by a table, the heap, ... ──frame_disown──> free
+ *
+ * Counters fail with ERR_LIMIT rather than wrap. Context: any; takes the lock of rank PALLOC. Cost: O(1) each. */
+#ifndef MEM_FRAME_H
+#define MEM_FRAME_H
+
+#include <mem/palloc.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum frame_owner {
+    FRAME_FREE,     /* in the allocator */
+    FRAME_CALLER,   /* palloc's caller holds it */
+    FRAME_MAPPED,   /* mappings and pins alone keep it */
+    FRAME_TABLE,    /* a page table */
+    FRAME_POOL,     /* nodes of mem/pool.h */
+    FRAME_HEAP,     /* kmalloc's */
+    FRAME_METADATA, /* descriptors and tables made at boot */
+    FRAME_KERNEL,   /* the kernel's image */
+    FRAME_LOADER,   /* what the loader left: modules, its own data */
+    FRAME_NOT_RAM,  /* never ours */
+    FRAME_OWNERS,
+};
+const char *frame_owner_name(enum frame_owner owner);
+
+struct frame {
+    enum frame_owner owner;
+    bool held;
+    uint32_t mappings;   /* all; of a FRAME_TABLE: entries in use */
+    uint32_t writable;   /* mappings that allow writing ... */
+    uint32_t executable; /* ... and execution: one of the two is always 0 */
+    uint32_t pins;
+};
+
+/* Most mappings and pins that one page can have. */
+#define FRAME_MAPPINGS_MAX ((1u << 22) - 1)
+#define FRAME_PINS_MAX     ((1u << 12) - 1)
+
+/* Once, after palloc_init(): gives the pages that were taken at boot their owners. */
+void frame_init(const struct bootmap *map);
+
+/* --- Pages with an owner other than palloc's caller --------------------------------------------------------------- */
+
+/* The holder gives the page to an owner kind (TABLE, POOL, HEAP), which keeps it until frame_disown() frees it. The page
+ * must be held and neither mapped nor pinned; giving back what another kind owns is a broken contract. */
+void frame_own(pfn_t pfn, enum frame_owner owner);
+void frame_disown(pfn_t pfn, enum frame_owner owner);
+
+/* Entries in use of a page that is FRAME_TABLE: adds `change`, returns the new count. Another owner's page is left alone
+ * and counts as in use for ever (tables that were made at boot). */
+uint32_t frame_table_entries(pfn_t pfn, int change);
+
+/* --- Mappings and pins -------------------------------------------------------------------------------------------- */
+
+/* Counts one more mapping with these rights (PAGE_WRITE, PAGE_EXECUTE, PAGE_USER of arch/x86/pte.h). Nothing changes on failure:
+ * ERR_LIMIT when the counter is full, ERR_REFUSED when it would make the page writable in one place and executable in
+ * another, or would show ring 3 a page that isn't a caller's or kept by mappings (table, heap, pool, kernel), or any
+ * context a table's page; ERR_FAULT for a page that is free or never ours. */
+int frame_map(pfn_t pfn, unsigned attributes);
+
+/* Counts one mapping less; the page is freed if nothing else keeps it. Must come after every processor forgot the
+ * translation. */
+void frame_unmap(pfn_t pfn, unsigned attributes);
+
+/* The rights of one mapping change; ERR_REFUSED as above. */
+int frame_remap(pfn_t pfn, unsigned old_attributes, unsigned new_attributes);
+
+/* Keeps the page from being freed whatever becomes of its mappings. ERR_LIMIT, ERR_FAULT as above. */
+int frame_pin(pfn_t pfn);
+void frame_unpin(pfn_t pfn);
+
+/* Ends the holding: the mappings and pins, of which there is at least one, keep the page from here on. */
+void frame_hand_over(pfn_t pfn);
+
+/* --- Inspect ----------------------------------------------------------------------------------------------------- */
+
+/* What is known of a page, any number allowed. */
+struct frame frame_get(pfn_t pfn);
+
+/* Pages by owner, caches counted as free; the sum is palloc's total. Cost: linear in RAM. */
+void frame_count(size_t pages[FRAME_OWNERS]);
+
+/* Every described page's word fits its bits (invariants F1 to F3 in mem/frame.c). Cost: linear in RAM. */
+void frame_audit(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,155 @@
+/* The order, and why:
+ *
+ *     1 bootmap    finished: from here on its free pages may be carved
+ *     2 tables     new ones with the kernel's image, or the live ones; reached through the early view, so carved below its end
+ *     3 view       x86_64: all RAM but the kernel's image is mapped; i386: the table of the slots maps itself
+ *     4 switch     the new tables are loaded; the early view ends, the final one begins
+ *     5 palloc     its descriptors are mapped through the final view, then written at their final address
+ *     6 frame      pages taken in 2, 3 and 5 get their owners; from here on tables come from palloc and mappings count
+ *     7 nodes, contexts
+ *
+ * The kernel's text is left out of the view, so that it is writable nowhere. */
+#include <mem/init.h>
+#include <base/bits.h>
+#include <mem/context.h>
+#include <mem/frame.h>
+#include <mem/nodes.h>
+
+struct mem_layout mem_layout;
+
+static struct {
+    struct bootmap *map;
+    pfn_t table_limit; /* boot tables are carved below it */
+} boot;
+
+static pfn_t carve_table(void) {
+    return bootmap_carve(boot.map, 1, boot.table_limit);
+}
+
+static int lay_out(const struct mem_boot *request, const char **why) {
+    pfn_t end = bootmap_end(request->map);
+    struct mem_layout *layout = &mem_layout;
+    layout->view = (uintptr_t)round_up(request->space_first, ARCH_VIEW_ALIGN);
+    layout->view_end = layout->view + arch_view_bytes(end);
+    layout->metadata = layout->view_end;
+    layout->metadata_end = layout->metadata + palloc_metadata_bytes(request->map);
+    layout->nodes = layout->metadata_end;
+    layout->nodes_end = layout->nodes + (NODES_PAGES << PAGE_SHIFT);
+    layout->ranges = layout->nodes_end;
+    layout->ranges_end = request->space_end;
+    /* The sums may have wrapped: they must not only end but also begin in the given space. */
+    bool grows = request->space_first <= layout->view && layout->view <= layout->view_end &&
+                 layout->view_end <= layout->metadata_end && layout->metadata_end <= layout->nodes_end;
+    if (grows && layout->nodes_end < request->space_end)
+        return 0;
+    *why = "the kernel address space given is too small for this machine's RAM";
+    return ERR_NO_SPACE;
+}
+
+static int make_tables(const struct mem_boot *request, const char **why) {
+    struct paging *tables = &context_kernel()->tables;
+    if (request->root != PFN_NONE) {
+        paging_adopt(tables, request->root);
+        tables->boot_tables = carve_table;
+        if (paging_count(tables, mem_layout.view, (mem_layout.ranges_end - mem_layout.view) >> PAGE_SHIFT) == 0)
+            return 0;
+        *why = "the live tables map something in the kernel address space given";
+        return ERR_EXISTS;
+    }
+    tables->boot_tables = carve_table;
+    int error = paging_create(tables);
+    *why = "no memory for the kernel's page tables below the early view's end";
+    for (size_t i = 0; error == 0 && i < request->segment_count; i++) {
+        const struct mem_segment *segment = &request->segments[i];
+        *why = "a segment of the kernel's image can't be mapped";
+        error = paging_map_boot(tables, segment->address, segment->first, segment->pages, segment->attributes);
+    }
+    return error;
+}
+
+static bool is_viewed(enum bootmap_type type) {
+    return type == BOOTMAP_FREE || type == BOOTMAP_LOADER || type == BOOTMAP_METADATA;
+}
+
+/* The first run at or after page `from` of types that the view shows. Carving moves pages between those types, so the
+ * runs stay the same while tables are made. */
+static bool next_viewed(const struct bootmap *map, pfn_t from, struct extent *run) {
+    run->first = run->end = PFN_NONE;
+    for (size_t i = 0; i < map->count; i++) {
+        const struct bootmap_range *range = &map->ranges[i];
+        pfn_t first = (pfn_t)(range->first >> PAGE_SHIFT), end = (pfn_t)(range->last >> PAGE_SHIFT) + 1;
+        if (!is_viewed(range->type) || end <= from)
+            continue;
+        if (run->first == PFN_NONE)
+            run->first = first > from ? first : from;
+        else if (first != run->end)
+            break;
+        run->end = end;
+    }
+    return run->first != PFN_NONE;
+}
+
+static int map_all_ram(struct paging *tables, const struct bootmap *map) {
+    struct extent run = { 0, 0 };
+    while (next_viewed(map, run.end, &run)) {
+        uintptr_t address = mem_layout.view + ((uintptr_t)run.first << PAGE_SHIFT);
+        int error = paging_map_boot(tables, address, run.first, run.end - run.first, PAGE_WRITE);
+        if (error != 0)
+            return error;
+    }
+    return 0;
+}
+
+static int map_slots(struct paging *tables, pfn_t *slot_table) {
+    uintptr_t table_at = mem_layout.view + (arch_view_slots() << PAGE_SHIFT);
+    int error = paging_reserve(tables, mem_layout.view, 1);
+    if (error != 0)
+        return error;
+    *slot_table = paging_table_of(tables, mem_layout.view);
+    return paging_map_boot(tables, table_at, *slot_table, 1, PAGE_WRITE);
+}
+
+static int start_view(struct paging *tables, const struct bootmap *map, const char **why) {
+    pfn_t slot_table = PFN_NONE;
+    int error = arch_view_slots() == 0 ? map_all_ram(tables, map) : map_slots(tables, &slot_table);
+    *why = "no memory for the page tables of the frame view";
+    if (error != 0)
+        return error;
+    arch_root_load(tables->root);
+    arch_view_start(mem_layout.view, slot_table);
+    boot.table_limit = 0;
+    return 0;
+}
+
+static int map_metadata(void *tables, uintptr_t address, pfn_t first, size_t pages) {
+    return paging_map_boot((struct paging *)tables, address, first, pages, PAGE_WRITE);
+}
+
+int mem_init(const struct mem_boot *request, const char **why) {
+    boot.map = request->map;
+    boot.table_limit = request->early_end;
+    *why = "the memory map has no usable page";
+    int error = bootmap_finish(request->map, GEOMETRY_PFN_LIMIT);
+    if (error != 0)
+        return error;
+    error = lay_out(request, why);
+    if (error != 0)
+        return error;
+    arch_view_early(request->early_base, request->early_end);
+    struct paging *tables = &context_kernel()->tables;
+    error = make_tables(request, why);
+    if (error == 0)
+        error = start_view(tables, request->map, why);
+    if (error != 0)
+        return error;
+    *why = "no memory for the descriptors of the pages";
+    error = palloc_init(request->map, mem_layout.metadata, map_metadata, tables);
+    if (error != 0)
+        return error;
+    frame_init(request->map);
+    tables->boot_tables = NULL;
+    nodes_init(tables, mem_layout.nodes);
+    context_init(mem_layout.ranges, mem_layout.ranges_end);
+    *why = NULL;
+    return 0;
+}

@@ -1,0 +1,235 @@
+/* One range is one node of the context's tree; what is behind it stands in the page tables alone.
+ *
+ *     valloc    take range
+ *     pvalloc   take range -> make all tables -> pages, a batch at a time: take, clear, map, hand over to the mapping
+ *     undo      unmap what is mapped (which frees pages and tables) -> give the range back
+ *
+ * pvalloc maps while it still may fail. That is safe: nobody knows the range yet, and the undo flushes like any unmap.
+ * The context's lock is held throughout, so a half-made range is never seen by another. Freeing gives up the range first
+ * under that lock, because splitting a range is the one step that can fail, and nothing may be unmapped then. */
+#include <mem/valloc.h>
+#include <base/check.h>
+#include <base/string.h>
+#include <mem/frame.h>
+
+/* Pages are taken and mapped in batches of this many, noted on the stack. */
+enum { BATCH = 64 };
+
+/* --- Ranges ------------------------------------------------------------------------------------------------------- */
+
+static int take_range(struct context *context, size_t pages, const struct valloc_options *options, unsigned kind,
+                      uintptr_t *first) {
+    if (((options->address | options->low | options->high) & (PAGE_SIZE - 1)) != 0)
+        return ERR_INVALID;
+    struct vspace_request request = {
+        .pages = pages,
+        .align = options->align,
+        .at = page_number(options->address),
+        .low = page_number(options->low),
+        .high = page_number(options->high),
+        .attributes = (uint16_t)kind,
+        .guard_before = options->guard_before,
+        .guard_after = options->no_guard ? 0 : 1,
+        .fixed = options->fixed,
+    };
+    return vspace_take(&context->ranges, &request, first);
+}
+
+int valloc_with(struct context *context, size_t pages, const struct valloc_options *options, void **range) {
+    uintptr_t first;
+    lock_take(&context->lock);
+    int error = take_range(context, pages, options, CONTEXT_RANGE_EMPTY, &first);
+    lock_release(&context->lock);
+    if (error == 0)
+        *range = (void *)page_address(first);
+    return error;
+}
+
+void *valloc(size_t pages, struct context *context) {
+    static const struct valloc_options plain;
+    void *range;
+    return valloc_with(context, pages, &plain, &range) == 0 ? range : NULL;
+}
+
+/* --- Pages behind them -------------------------------------------------------------------------------------------- */
+
+static void give_pages(const pfn_t *list, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        pfree(list[i], 1);
+}
+
+static int take_pages(pfn_t *list, size_t count, pfn_t limit, bool zero) {
+    struct palloc_request one = { .pages = 1, .limit = limit };
+    for (size_t i = 0; i < count; i++) {
+        list[i] = palloc_with(&one);
+        if (list[i] == PFN_NONE) {
+            give_pages(list, i);
+            return ERR_NO_MEMORY;
+        }
+        if (!zero)
+            continue;
+        void *view = arch_frame_open(list[i]);
+        memset(view, 0, PAGE_SIZE);
+        arch_frame_close(view);
+    }
+    return 0;
+}
+
+static unsigned attributes_of(const struct context *context, const struct valloc_options *options) {
+    unsigned attributes = context->task ? PAGE_USER : 0;
+    if (options->executable)
+        return attributes | PAGE_EXECUTE;
+    return options->read_only ? attributes : attributes | PAGE_WRITE;
+}
+
+static int map_batch(struct context *context, uintptr_t address, size_t count, const struct valloc_options *options) {
+    pfn_t list[BATCH];
+    int error = take_pages(list, count, options->limit, context->task || options->zero);
+    if (error != 0)
+        return error;
+    error = paging_map_list(&context->tables, address, list, count, attributes_of(context, options));
+    if (error != 0) {
+        give_pages(list, count);
+        return error;
+    }
+    for (size_t i = 0; i < count; i++)
+        frame_hand_over(list[i]);
+    return 0;
+}
+
+static int fill_range(struct context *context, uintptr_t first, size_t pages, const struct valloc_options *options) {
+    int error = paging_reserve(&context->tables, page_address(first), pages);
+    for (size_t done = 0; error == 0 && done < pages;) {
+        size_t count = pages - done < BATCH ? pages - done : BATCH;
+        error = map_batch(context, page_address(first + done), count, options);
+        done += count;
+    }
+    return error;
+}
+
+int pvalloc_with(struct context *context, size_t pages, const struct valloc_options *options, void **range) {
+    uintptr_t first;
+    lock_take(&context->lock);
+    int error = take_range(context, pages, options, CONTEXT_RANGE_PAGES, &first);
+    if (error == 0) {
+        error = fill_range(context, first, pages, options);
+        if (error != 0) {
+            paging_unmap(&context->tables, page_address(first), pages);
+            vspace_give(&context->ranges, first, pages); /* a whole range: needs no node, can't fail */
+        }
+    }
+    lock_release(&context->lock);
+    if (error == 0)
+        *range = (void *)page_address(first);
+    return error;
+}
+
+void *pvalloc(size_t pages, struct context *context) {
+    static const struct valloc_options plain;
+    void *range;
+    return pvalloc_with(context, pages, &plain, &range) == 0 ? range : NULL;
+}
+
+/* --- Freeing ------------------------------------------------------------------------------------------------------ */
+
+static const char *likely_mistake(struct context *context, uintptr_t num, size_t pages) {
+    if (pages == 0)
+        return "the length is 0";
+    if (num >= context->ranges.end && vspace_find(&context->ranges, page_number(num)) != NULL)
+        return "the number looks like an address; pass its page number";
+    if (vspace_find(&context->ranges, num) != NULL)
+        return "the length passes the range's end";
+    if (vspace_find_guard(&context->ranges, num) != NULL)
+        return "the number is a guard page's";
+    return "never handed out, or freed already";
+}
+
+/* With the lock held. */
+static int give_range(const char *who, struct context *context, uintptr_t num, size_t pages, bool all_mapped,
+                      bool may_split) {
+    const struct vspace_range *range = vspace_find(&context->ranges, num);
+    require(range != NULL && pages > 0 && pages <= range->end - num, "%s(%#zx, %zu) in context %s: %s", who,
+            (size_t)num, pages, context->name, likely_mistake(context, num, pages));
+    if (all_mapped) {
+        size_t mapped = paging_count(&context->tables, page_address(num), pages);
+        require(mapped == pages, "%s(%#zx, %zu) in context %s: only %zu of the pages are mapped; the range is from %s",
+                who, (size_t)num, pages, context->name, mapped, context_range_name(range->attributes));
+    }
+    require(may_split || !vspace_give_splits(&context->ranges, num, pages),
+            "%s(%#zx, %zu): a part from the middle of a range can fail, use %s_in()", who, (size_t)num, pages, who);
+    int error = vspace_give(&context->ranges, num, pages);
+    if (error == 0)
+        paging_unmap(&context->tables, page_address(num), pages);
+    return error;
+}
+
+static int give(const char *who, struct context *context, uintptr_t num, size_t pages, bool all_mapped,
+                bool may_split) {
+    lock_take(&context->lock);
+    int error = give_range(who, context, num, pages, all_mapped, may_split);
+    lock_release(&context->lock);
+    return error;
+}
+
+void vfree(uintptr_t num, size_t pages) {
+    give("vfree", context_kernel(), num, pages, false, false);
+}
+
+int vfree_in(struct context *context, uintptr_t num, size_t pages) {
+    return give("vfree", context, num, pages, false, true);
+}
+
+void pvfree(uintptr_t num, size_t pages) {
+    give("pvfree", context_kernel(), num, pages, true, false);
+}
+
+int pvfree_in(struct context *context, uintptr_t num, size_t pages) {
+    return give("pvfree", context, num, pages, true, true);
+}
+
+/* --- Device memory ------------------------------------------------------------------------------------------------ */
+
+/* Attributes to map the run with, or a negative error. */
+static int io_attributes(pfn_t first, size_t pages, unsigned cache) {
+    size_t loader = 0;
+    for (size_t i = 0; i < pages; i++) {
+        enum frame_owner owner = frame_get(first + (pfn_t)i).owner;
+        if (owner != FRAME_NOT_RAM && owner != FRAME_LOADER)
+            return ERR_REFUSED;
+        loader += owner == FRAME_LOADER;
+    }
+    if (loader > 0 && cache != 0)
+        return ERR_REFUSED;
+    return (int)(loader > 0 ? 0 : PAGE_WRITE | cache);
+}
+
+void *io_map(uint64_t physical, size_t bytes, unsigned cache) {
+    uint64_t last = physical + bytes - 1;
+    if (bytes == 0 || last < physical || last >> PAGE_SHIFT >= GEOMETRY_PFN_LIMIT)
+        return NULL;
+    if ((cache & ~(unsigned)(PAGE_UNCACHED | PAGE_WRITE_COMBINING)) != 0)
+        return NULL;
+    pfn_t first = (pfn_t)(physical >> PAGE_SHIFT);
+    size_t pages = (size_t)((last >> PAGE_SHIFT) - first) + 1;
+    int attributes = io_attributes(first, pages, cache);
+    if (attributes < 0)
+        return NULL;
+
+    static const struct valloc_options plain;
+    struct context *kernel = context_kernel();
+    uintptr_t range;
+    lock_take(&kernel->lock);
+    int error = take_range(kernel, pages, &plain, CONTEXT_RANGE_IO, &range);
+    if (error == 0) {
+        error = paging_map(&kernel->tables, page_address(range), first, pages, (unsigned)attributes);
+        if (error != 0)
+            vspace_give(&kernel->ranges, range, pages);
+    }
+    lock_release(&kernel->lock);
+    return error == 0 ? (void *)(page_address(range) + (uintptr_t)(physical & (PAGE_SIZE - 1))) : NULL;
+}
+
+void io_unmap(void *address, size_t bytes) {
+    uintptr_t first = (uintptr_t)address, last = first + bytes - 1;
+    give("io_unmap", context_kernel(), page_number(first), page_number(last) - page_number(first) + 1, true, false);
+}
