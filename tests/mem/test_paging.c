@@ -1,0 +1,216 @@
+#include <arch/arch.h>
+#include <mem/frame.h>
+#include <mem/paging.h>
+#include <tests/test.h>
+
+/* Tables of our own, never loaded: what they say is looked at with paging_find() here, and by a walk of their entries that
+ * shares no code with mem/paging.c below. */
+static struct paging tables;
+
+#define AT ((uintptr_t)0x40000000)
+
+static void set_up(void) {
+    tables = (struct paging){ .root = PFN_NONE };
+    expect_equal(paging_create(&tables), 0);
+}
+
+static pfn_t take(uint32_t pages) {
+    struct palloc_request request = { .pages = pages };
+    pfn_t first = palloc_with(&request);
+    expect(first != PFN_NONE);
+    return first;
+}
+
+/* Reads an entry as the manual numbers its bits, level by level (SDM volume 3A, figures 4-7 and 4-8). */
+static uint64_t entry_at(pfn_t table, unsigned index) {
+    uint64_t *entries = arch_frame_open(table);
+    uint64_t entry = entries[index];
+    arch_frame_close(entries);
+    return entry;
+}
+
+static uint64_t walk(uintptr_t address) {
+    pfn_t table = tables.root;
+    if (sizeof(uintptr_t) == 8) {
+        table = (pfn_t)(entry_at(table, (unsigned)((uint64_t)address >> 39) & 511) >> 12);
+        if (table == 0)
+            return 0;
+    }
+    unsigned top = (unsigned)(address >> 30) & (sizeof(uintptr_t) == 8 ? 511 : 3);
+    uint64_t entry = entry_at(table, top);
+    if (!(entry & 1))
+        return 0;
+    entry = entry_at((pfn_t)(entry >> 12 & UINT32_MAX), (unsigned)(address >> 21) & 511);
+    if (!(entry & 1))
+        return 0;
+    return entry_at((pfn_t)(entry >> 12 & UINT32_MAX), (unsigned)(address >> 12) & 511);
+}
+
+TEST(paging_maps_what_a_walk_by_the_manual_finds) {
+    set_up();
+    pfn_t first = take(3);
+    expect_equal(paging_map(&tables, AT, first, 2, PAGE_WRITE | PAGE_USER), 0);
+    expect_equal(paging_map(&tables, AT + 2 * PAGE_SIZE, first + 2, 1, PAGE_EXECUTE), 0);
+    uint64_t no_execute = arch_no_execute;
+    expect_equal(walk(AT), ((uint64_t)first << 12) | 7 | no_execute);
+    expect_equal(walk(AT + PAGE_SIZE), ((uint64_t)(first + 1) << 12) | 7 | no_execute);
+    expect_equal(walk(AT + 2 * PAGE_SIZE), ((uint64_t)(first + 2) << 12) | 1);
+    expect_equal(walk(AT + 3 * PAGE_SIZE), 0);
+    expect_equal(walk(AT - PAGE_SIZE), 0);
+    struct paging_entry entry;
+    expect(paging_find(&tables, AT + PAGE_SIZE + 5, &entry));
+    expect_equal(entry.pfn, first + 1);
+    expect_equal(entry.attributes & ~(unsigned)PAGE_EXECUTE, PAGE_WRITE | PAGE_USER);
+    expect_equal(entry.bytes, PAGE_SIZE);
+    expect(!paging_find(&tables, AT + 3 * PAGE_SIZE, &entry));
+    expect_equal(paging_unmap(&tables, AT, 3), 3);
+    expect_equal(walk(AT), 0);
+    pfree(first, 3);
+    paging_destroy(&tables);
+}
+
+TEST(paging_gives_back_tables_that_became_empty) {
+    set_up();
+    size_t tables_before = tables.tables;
+    pfn_t page = take(1);
+    expect_equal(paging_map(&tables, AT, page, 1, 0), 0);
+    expect(tables.tables > tables_before);
+    expect_equal(paging_unmap(&tables, AT - 16 * PAGE_SIZE, 32), 1);
+    expect_equal(tables.tables, tables_before);
+    pfree(page, 1);
+    paging_destroy(&tables);
+}
+
+TEST(paging_maps_across_table_borders) {
+    set_up();
+    pfn_t first = take(600);
+    uintptr_t at = AT - 50 * PAGE_SIZE;
+    expect_equal(paging_map(&tables, at, first, 600, PAGE_WRITE), 0);
+    for (uintptr_t i = 0; i < 600; i++)
+        expect_equal(walk(at + i * PAGE_SIZE) >> 12 & UINT32_MAX, first + i);
+    expect_equal(paging_count(&tables, at - PAGE_SIZE, 700), 600);
+    expect_equal(paging_unmap(&tables, at + 10 * PAGE_SIZE, 580), 580);
+    expect_equal(paging_count(&tables, at, 600), 20);
+    expect_equal(paging_unmap(&tables, at, 600), 20);
+    pfree(first, 600);
+    paging_destroy(&tables);
+}
+
+TEST(paging_refuses_a_place_that_is_taken_and_changes_nothing) {
+    set_up();
+    pfn_t first = take(4);
+    expect_equal(paging_map(&tables, AT + 2 * PAGE_SIZE, first, 1, 0), 0);
+    expect_equal(paging_map(&tables, AT, first + 1, 3, 0), ERR_EXISTS);
+    expect_equal(walk(AT), 0);
+    expect_equal(frame_get(first + 1).mappings, 0);
+    expect_equal(paging_unmap(&tables, AT + 2 * PAGE_SIZE, 1), 1);
+    pfree(first, 4);
+    paging_destroy(&tables);
+}
+
+TEST(paging_refuses_write_with_execute_over_all_aliases) {
+    set_up();
+    pfn_t page = take(1);
+    expect_equal(paging_map(&tables, AT, page, 1, PAGE_WRITE | PAGE_EXECUTE), ERR_REFUSED);
+    expect_equal(paging_map(&tables, AT, page, 1, PAGE_WRITE), 0);
+    expect_equal(paging_map(&tables, AT + PAGE_SIZE, page, 1, PAGE_EXECUTE), ERR_REFUSED);
+    expect_equal(paging_protect(&tables, AT, 1, PAGE_EXECUTE), 0);
+    expect_equal(paging_map(&tables, AT + PAGE_SIZE, page, 1, PAGE_WRITE), ERR_REFUSED);
+    expect_equal(paging_map(&tables, AT + PAGE_SIZE, page, 1, PAGE_EXECUTE), 0);
+    expect_equal(paging_protect(&tables, AT, 2, PAGE_WRITE), ERR_REFUSED);
+    expect_equal(frame_get(page).executable, 2);
+    expect_equal(paging_unmap(&tables, AT, 2), 2);
+    pfree(page, 1);
+    paging_destroy(&tables);
+}
+
+TEST(paging_changes_rights_of_all_pages_or_of_none) {
+    set_up();
+    pfn_t first = take(4);
+    expect_equal(paging_map(&tables, AT, first, 3, PAGE_WRITE), 0);
+    expect_equal(paging_protect(&tables, AT, 4, 0), ERR_FAULT);
+    struct paging_entry entry;
+    expect(paging_find(&tables, AT, &entry) && (entry.attributes & PAGE_WRITE));
+    expect_equal(frame_get(first).writable, 1);
+    expect_equal(paging_protect(&tables, AT, 3, 0), 0);
+    expect(paging_find(&tables, AT, &entry) && !(entry.attributes & PAGE_WRITE));
+    expect_equal(frame_get(first).writable, 0);
+    paging_unmap(&tables, AT, 3);
+    pfree(first, 4);
+    paging_destroy(&tables);
+}
+
+TEST(paging_refuses_to_show_tables_and_free_pages) {
+    set_up();
+    pfn_t page = take(1);
+    expect_equal(paging_map(&tables, AT, tables.root, 1, PAGE_USER), ERR_REFUSED);
+    expect_equal(paging_reserve(&tables, AT, 1), 0); /* so that no table is made of the page once it is free */
+    pfree(page, 1);
+    expect_equal(paging_map(&tables, AT, page, 1, 0), ERR_FAULT);
+    expect_equal(walk(AT), 0);
+    paging_unmap(&tables, AT, 1);
+    paging_destroy(&tables);
+}
+
+TEST(paging_refuses_addresses_that_are_misaligned_wrap_or_are_not_canonical) {
+    set_up();
+    pfn_t page = take(1);
+    expect_equal(paging_map(&tables, AT + 1, page, 1, 0), ERR_INVALID);
+    expect_equal(paging_map(&tables, AT, page, 0, 0), ERR_INVALID);
+    expect_equal(paging_map(&tables, AT, page, SIZE_MAX, 0), ERR_INVALID);
+    expect_equal(paging_map(&tables, ~(uintptr_t)0 << PAGE_SHIFT, page, 2, 0), ERR_INVALID);
+    expect_equal(paging_unmap(&tables, AT + 1, 1), 0);
+    if (sizeof(uintptr_t) == 8) {
+        uintptr_t high = (uintptr_t)((uint64_t)1 << 47);
+        expect_equal(paging_map(&tables, high, page, 1, 0), ERR_INVALID);
+        expect_equal(paging_map(&tables, high - PAGE_SIZE, page, 2, 0), ERR_INVALID);
+        struct paging_entry entry;
+        expect(!paging_find(&tables, high, &entry));
+    }
+    pfree(page, 1);
+    paging_destroy(&tables);
+}
+
+TEST(paging_frees_a_page_that_only_its_mapping_kept) {
+    set_up();
+    pfn_t page = take(1);
+    expect_equal(paging_map(&tables, AT, page, 1, PAGE_WRITE), 0);
+    expect_panic("pfree(*", pfree(page, 1));
+    frame_hand_over(page);
+    expect_equal(frame_get(page).owner, FRAME_MAPPED);
+    expect_equal(paging_unmap(&tables, AT, 1), 1);
+    expect_equal(frame_get(page).owner, FRAME_FREE);
+    paging_destroy(&tables);
+}
+
+TEST(paging_reserve_makes_mapping_free_of_shortage) {
+    set_up();
+    expect_equal(paging_reserve(&tables, AT, 1000), 0);
+    size_t reserved = tables.tables;
+    pfn_t first = take(1000);
+    expect_equal(paging_map(&tables, AT, first, 1000, 0), 0);
+    expect_equal(tables.tables, reserved);
+    expect_equal(paging_unmap(&tables, AT, 1000), 1000);
+    pfree(first, 1000);
+    expect_equal(paging_reserve(&tables, AT, 1000), 0);
+    expect_equal(paging_unmap(&tables, AT, 1000), 0);
+    expect(tables.tables < reserved);
+    paging_destroy(&tables);
+}
+
+TEST(paging_maps_pages_above_4_gib_and_finds_them_whole) {
+    struct palloc_stats stats;
+    palloc_stats(&stats);
+    if (stats.free == stats.free_dma32)
+        test_skip("no memory above 4 GiB");
+    set_up();
+    pfn_t page = take(1);
+    expect(page >= 1u << 20);
+    expect_equal(paging_map(&tables, AT, page, 1, PAGE_WRITE), 0);
+    struct paging_entry entry;
+    expect(paging_find(&tables, AT, &entry));
+    expect_equal(entry.pfn, page);
+    paging_unmap(&tables, AT, 1);
+    pfree(page, 1);
+    paging_destroy(&tables);
+}

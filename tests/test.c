@@ -1,0 +1,144 @@
+/* One test runs between a set jump and its end; failing, skipping and expected panics are long jumps back. A long jump
+ * passes by whatever the test held, so locks are released and forced failures disarmed before the next one starts. */
+#include <tests/test.h>
+#include <base/check.h>
+#include <base/fail.h>
+#include <base/fmt.h>
+#include <base/lock.h>
+#include <base/string.h>
+#include <mem/audit.h>
+
+bool test_panic_expected;
+void *test_panic_point[5];
+
+static struct {
+    const struct test *running;
+    void *end_point[5];
+    enum test_result result;
+    char why[400], panic[512];
+} state;
+
+static NORETURN void end(enum test_result result) {
+    state.result = result;
+    __builtin_longjmp(state.end_point, 1);
+}
+
+void test_fail(const char *file, int line, const char *format, ...) {
+    size_t length = fmt(state.why, sizeof(state.why), "%s:%d: ", file, line);
+    va_list arguments;
+    va_start(arguments, format);
+    fmt_va(state.why + length, sizeof(state.why) - length, format, arguments);
+    va_end(arguments);
+    end(TEST_FAILED);
+}
+
+void test_skip(const char *why) {
+    fmt(state.why, sizeof(state.why), "%s", why);
+    end(TEST_SKIPPED);
+}
+
+static void clean_up(void) {
+    test_panic_expected = false;
+    lock_release_all();
+    fail_arm(0);
+}
+
+void test_panicked(const char *text) {
+    if (state.running == NULL)
+        return;
+    if (test_panic_expected) {
+        fmt(state.panic, sizeof(state.panic), "%s", text);
+        clean_up();
+        __builtin_longjmp(test_panic_point, 1);
+    }
+    fmt(state.why, sizeof(state.why), "panic: %s", text);
+    end(TEST_FAILED);
+}
+
+/* `*` stands for any text, the empty one included. */
+static bool matches(const char *pattern, const char *text) {
+    for (; *pattern != '*'; pattern++, text++) {
+        if (*pattern != *text)
+            return false;
+        if (*pattern == '\0')
+            return true;
+    }
+    do {
+        if (matches(pattern + 1, text))
+            return true;
+    } while (*text++ != '\0');
+    return false;
+}
+
+void test_panic_matches(const char *file, int line, const char *pattern) {
+    if (!matches(pattern, state.panic))
+        test_fail(file, line, "the panic said \"%s\", not \"%s\"", state.panic, pattern);
+}
+
+/* Not inlined: a set jump's function may not be the one that the long jump is made in. */
+static __attribute__((noinline)) void run_between(const struct test *test) {
+    if (__builtin_setjmp(state.end_point) == 0) {
+        state.result = TEST_PASSED;
+        test->run();
+    }
+}
+
+enum test_result test_run_one(const struct test *test, bool live, const char **why) {
+    uint64_t before = live ? audit_hash() : 0;
+    state.why[0] = '\0';
+    state.running = test;
+    run_between(test);
+    clean_up();
+    if (live && state.result != TEST_FAILED && __builtin_setjmp(state.end_point) == 0) {
+        audit_all();
+        if (audit_hash() != before)
+            test_fail(test->file, 0, "left the memory's state different");
+    }
+    state.running = NULL;
+    *why = state.why;
+    return state.result;
+}
+
+uint32_t test_random(struct test_random *random) {
+    /* Marsaglia's xorshift64*, constants from his paper and Vigna's. */
+    uint64_t x = random->state + 0x9e3779b97f4a7c15;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    random->state = x;
+    return (uint32_t)((x * 0x2545f4914f6cdd1d) >> 32);
+}
+
+uint32_t test_random_below(struct test_random *random, uint32_t end) {
+    return (uint32_t)(((uint64_t)test_random(random) * end) >> 32);
+}
+
+static bool contains(const char *text, const char *part) {
+    for (; *text != '\0'; text++)
+        if (string_starts(text, part))
+            return true;
+    return false;
+}
+
+bool test_wanted(const struct test *test, const char *filter) {
+    return filter == NULL || contains(test->name, filter) || contains(test->file, filter);
+}
+
+void test_report(const struct test *test, enum test_result result, const char *why, struct test_totals *totals) {
+    static const char *const words[] = { "ok", "FAILED", "skipped" };
+    log_line("%s %s%s%s", words[result], test->name, why[0] != '\0' ? ": " : "", why);
+    totals->passed += result == TEST_PASSED;
+    totals->failed += result == TEST_FAILED;
+    totals->skipped += result == TEST_SKIPPED;
+}
+
+void test_run_all(const char *filter, struct test_totals *totals) {
+    for (const struct test *const *at = __start_tests; at < __stop_tests; at++) {
+        if (!test_wanted(*at, filter))
+            continue;
+        const char *why;
+        enum test_result result = test_run_one(*at, true, &why);
+        test_report(*at, result, why, totals);
+    }
+    log_line("tests: %u passed, %u failed, %u skipped", totals->passed, totals->failed, totals->skipped);
+}
