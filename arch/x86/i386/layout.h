@@ -1,0 +1,22 @@
+/* arch/x86/i386/layout.h - addresses that the boot code chooses. Read by the assembler too: plain numbers only. */
+#ifndef LAYOUT_H
+#define LAYOUT_H
+
+/* Physical address p of the image is at this + p. */
+#define LAYOUT_IMAGE_HOME 0x80000000
+
+/* The boot code's tables show physical pages below this one at their own address. */
+#define LAYOUT_EARLY_PAGES 0x80000
+
+/* The memory manager's: from 256 MiB behind the image's home to 16 MiB below the end. */
+#define LAYOUT_SPACE_FIRST 0x90000000
+#define LAYOUT_SPACE_END   0xff000000
+
+/* Stacks in the image, arch/x86/stacks.h: boot, double fault. */
+#define LAYOUT_STACKS      2
+#define LAYOUT_STACK_BYTES 0x4000
+
+#define LAYOUT_CODE_SELECTOR 0x08
+#define LAYOUT_DATA_SELECTOR 0x10
+
+#endif
