@@ -1,0 +1,253 @@
+# Builds everything, each configuration in a folder of its own below build/. `make help` lists what there is to make.
+#
+#     base/ mem/ + the MMU part of arch/x86/  ->  libxelixmm.a   ─┬─>  xelix (the reference kernel), linked twice:
+#     the rest of arch/x86/ + boot/           ->  libxelixboot.a ─┤    the second time with the first one's symbols
+#     kernel/ tests/ tests/base/ tests/mem/   ->  objects        ─┘
+#     base/ mem/ arch/host/ tests/**          ->  host-tests (a program of this machine, with sanitizers)
+#     base/ mem/ arch/host/ fuzz/             ->  fuzz_NAME
+#
+# Sources are globbed, so a new file needs no line here. No recipe but `run`, `test` and `bench` installs anything.
+
+include config.mk
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+help:
+	@sed -n 's/^## //p' Makefile
+	@echo; echo 'Options (config.mk says more):'
+	@echo '  ARCH=$(ARCH) CC=$(CC) DEBUG=$(DEBUG) SMP=$(SMP) MEM=$(MEM) ACCEL=$(ACCEL) WIDTH=$(WIDTH) FILTER=$(FILTER)'
+
+## make run          boot the reference kernel under QEMU and talk to it (without a terminal: run its checks and end)
+## make test         everything that must hold; make test FILTER=word: the steps whose name contains the word
+## make test-long    the same with longer fuzzing and larger machines
+## make bench        measure, print a table, write build/bench.tsv
+## make lib          libxelixmm.a and libxelixboot.a
+## make kernel       the reference kernel
+## make iso          the reference kernel on a GRUB image for BIOS and UEFI
+## make examples     the smallest kernels that embed the library
+## make host-test    the tests as a program of this machine (WIDTH=32|64 FILTER=part of a test's name)
+## make fuzz         each fuzzer for FUZZ_SECONDS
+## make headers      each header alone, as C and as C++
+## make layers       what includes what (LAYERS)
+## make install      headers, archives and xelix-mm.pc below DESTDIR/PREFIX
+## make format       lay out all sources; make format-check only tells
+## make compile_commands.json   for editors
+## make clean        remove build/
+
+comma := ,
+CC_NAME := $(if $(findstring clang,$(notdir $(CC))),clang,gcc)
+DEBUG_NAME := $(if $(filter 1,$(DEBUG)),debug,release)
+ifeq ($(filter $(ARCH),x86_64 i386),)
+$(error ARCH is '$(ARCH)': it can be x86_64 or i386)
+endif
+ifeq ($(filter $(WIDTH),32 64),)
+$(error WIDTH is '$(WIDTH)': it can be 32 or 64)
+endif
+
+# --- Sources ----------------------------------------------------------------------------------------------------------
+
+MMU_SOURCES := $(wildcard arch/x86/mmu.c arch/x86/processor.c arch/x86/memory.c arch/x86/memory.S arch/x86/$(ARCH)/view.c arch/x86/$(ARCH)/runtime.c)
+LIBRARY_SOURCES := $(wildcard base/*.c mem/*.c) $(MMU_SOURCES)
+BOOT_SOURCES := $(filter-out $(MMU_SOURCES),$(wildcard arch/x86/*.[cS] arch/x86/$(ARCH)/*.[cS] boot/*.c))
+KERNEL_SOURCES := $(wildcard kernel/*.c tests/*.c tests/base/*.c tests/mem/*.c tests/kernel/*.c)
+HOST_COMMON_SOURCES := $(wildcard base/*.c mem/*.c arch/host/*.c)
+# Of the kernel, what reads bytes from outside also runs on the host.
+HOST_KERNEL_SOURCES := $(wildcard kernel/elf.c kernel/cpio.c)
+HOST_SOURCES := $(HOST_COMMON_SOURCES) $(HOST_KERNEL_SOURCES) \
+	$(wildcard tests/*.c tests/base/*.c tests/mem/*.c tests/kernel/*.c tests/host/*.c)
+FUZZERS := $(patsubst fuzz/%.c,%,$(wildcard fuzz/fuzz_*.c))
+FUZZ_COMMON_SOURCES := $(HOST_COMMON_SOURCES) $(HOST_KERNEL_SOURCES) \
+	$(filter-out $(wildcard fuzz/fuzz_*.c),$(wildcard fuzz/*.c)) tests/test.c tests/host/port.c tests/host/machine.c
+HEADERS := $(filter-out arch/x86/i386/% arch/x86/x86_64/% arch/host/%,\
+	$(wildcard base/*.h arch/*.h arch/x86/*.h mem/*.h boot/*.h kernel/*.h tests/*.h))
+PUBLIC_HEADERS := $(filter-out tests/% kernel/%,$(HEADERS)) $(wildcard arch/x86/$(ARCH)/*.h)
+FORMATTED := $(wildcard $(addsuffix /*.[ch],base mem boot kernel fuzz bench arch arch/x86 arch/x86/i386 arch/x86/x86_64 arch/host \
+	tests tests/* examples/* examples/*/*))
+
+# --- Flags ------------------------------------------------------------------------------------------------------------
+
+WARNINGS := -std=c11 -Wall -Wextra -Wconversion -Wshadow -Werror
+OPTIONS := -DCONFIG_DEBUG=$(DEBUG) -DCONFIG_PROCESSORS=$(PROCESSORS)
+WIDTH_FLAGS_x86_64 := -m64 -mcmodel=kernel
+WIDTH_FLAGS_i386 := -m32 -march=i686
+LD_FLAGS_x86_64 := -m elf_x86_64
+LD_FLAGS_i386 := -m elf_i386
+
+# No register but the general ones belongs to the kernel, and no red zone survives an interrupt.
+KERNEL_FLAGS := $(WARNINGS) -ffreestanding -O2 -g -fno-pic -fno-pie -fno-stack-protector -fno-omit-frame-pointer \
+	-fno-asynchronous-unwind-tables -fno-strict-aliasing -mgeneral-regs-only -mno-red-zone $(WIDTH_FLAGS_$(ARCH)) \
+	-I. -Iarch/x86/$(ARCH) $(OPTIONS)
+LINK_FLAGS := $(LD_FLAGS_$(ARCH)) -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none
+
+# Strict C11: glibc's own valloc() would clash otherwise. Hidden: a sanitizer's library must not find our names.
+HOST_ARCH := $(if $(filter 32,$(WIDTH)),i386,x86_64)
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+HOST_FLAGS := $(WARNINGS) -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing -fvisibility=hidden -m$(WIDTH) \
+	-I. -Iarch/host -Iarch/x86/$(HOST_ARCH) -DCONFIG_DEBUG=1 -DCONFIG_PROCESSORS=$(PROCESSORS)
+HOST_STANDARD = $(if $(filter arch/host/ram%,$<),-D_GNU_SOURCE,-D_POSIX_C_SOURCE=200809L)
+
+# --- Folders of this configuration --------------------------------------------------------------------------------------
+
+B := build/$(ARCH)-$(CC_NAME)-$(DEBUG_NAME)
+H := build/host$(WIDTH)-$(CC_NAME)
+F := build/fuzz64-clang
+OBJECTS = $(addprefix $(1)/,$(addsuffix .o,$(2)))
+BUILD_FILES := Makefile config.mk
+
+$(B)/%.c.o: %.c $(BUILD_FILES)
+	@mkdir -p $(@D)
+	$(CC) $(KERNEL_FLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/%.S.o: %.S $(BUILD_FILES)
+	@mkdir -p $(@D)
+	$(CC) $(KERNEL_FLAGS) -MMD -MP -c -o $@ $<
+
+$(H)/%.c.o: %.c $(BUILD_FILES)
+	@mkdir -p $(@D)
+	$(CC) $(HOST_FLAGS) $(SANITIZE) $(HOST_STANDARD) -MMD -MP -c -o $@ $<
+
+# A source that went away must leave the archive or program too: the list of objects is a prerequisite of its own.
+build/%.list: FORCE
+	@mkdir -p $(@D); echo '$(LIST)' | cmp -s - $@ || echo '$(LIST)' > $@
+FORCE:
+
+# --- The library --------------------------------------------------------------------------------------------------------
+
+LIBRARY_OBJECTS := $(call OBJECTS,$(B),$(LIBRARY_SOURCES))
+BOOT_OBJECTS := $(call OBJECTS,$(B),$(BOOT_SOURCES))
+ARCHIVES := $(B)/libxelixmm.a $(B)/libxelixboot.a
+
+lib: $(ARCHIVES)
+
+$(B)/libxelixmm.list: LIST = $(LIBRARY_OBJECTS)
+$(B)/libxelixmm.a: $(LIBRARY_OBJECTS) $(B)/libxelixmm.list
+$(B)/libxelixboot.list: LIST = $(BOOT_OBJECTS)
+$(B)/libxelixboot.a: $(BOOT_OBJECTS) $(B)/libxelixboot.list
+$(ARCHIVES):
+	@rm -f $@
+	ar rcsD $@ $(filter %.o,$^)
+
+# --- Kernels on both archives ---------------------------------------------------------------------------------------------
+
+# $(1): the image; its own objects are the %.o prerequisites. The symbol table is made from a first link with an empty one.
+define link_kernel
+@mkdir -p $(@D)
+@tools/symbols.sh < /dev/null > $@.empty.S && $(CC) $(KERNEL_FLAGS) -c -o $@.empty.o $@.empty.S
+ld $(LINK_FLAGS) -T arch/x86/$(ARCH)/kernel.ld -o $@.first $(filter %.o,$^) $@.empty.o --start-group $(ARCHIVES) --end-group
+@nm -n $@.first | tools/symbols.sh > $@.symbols.S && $(CC) $(KERNEL_FLAGS) -c -o $@.symbols.o $@.symbols.S
+ld $(LINK_FLAGS) -T arch/x86/$(ARCH)/kernel.ld -o $@ $(filter %.o,$^) $@.symbols.o --start-group $(ARCHIVES) --end-group
+endef
+
+KERNEL := $(B)/xelix
+KERNEL_OBJECTS := $(call OBJECTS,$(B),$(KERNEL_SOURCES))
+
+kernel: $(KERNEL)
+$(KERNEL).list: LIST = $(KERNEL_OBJECTS)
+$(KERNEL): $(KERNEL_OBJECTS) $(ARCHIVES) $(KERNEL).list arch/x86/$(ARCH)/kernel.ld tools/symbols.sh
+	$(link_kernel)
+
+iso: $(KERNEL).iso
+$(KERNEL).iso: $(KERNEL) tools/iso
+	tools/iso $@ $(KERNEL) $(ARCH) '$(APPEND)' $(subst $(comma), ,$(MODULES))
+
+EXAMPLES := $(B)/examples/minimal/minimal $(B)/examples/own-boot/own-boot
+examples: $(EXAMPLES)
+$(B)/examples/minimal/minimal: $(call OBJECTS,$(B),$(wildcard examples/minimal/*.c)) $(ARCHIVES) \
+		arch/x86/$(ARCH)/kernel.ld tools/symbols.sh
+	$(link_kernel)
+
+OWN_BOOT := examples/own-boot
+OWN_BOOT_SOURCES := $(wildcard $(OWN_BOOT)/*.c $(OWN_BOOT)/$(ARCH)/*.[cS])
+$(B)/$(OWN_BOOT)/%.o: private KERNEL_FLAGS += -I$(OWN_BOOT)/$(ARCH)
+$(B)/$(OWN_BOOT)/own-boot: $(call OBJECTS,$(B),$(OWN_BOOT_SOURCES)) $(B)/libxelixmm.a $(OWN_BOOT)/kernel.ld
+	ld $(LINK_FLAGS) -T $(OWN_BOOT)/kernel.ld -o $@ $(filter %.o,$^) $(B)/libxelixmm.a
+
+# --- The host -------------------------------------------------------------------------------------------------------------
+
+HOST_OBJECTS := $(call OBJECTS,$(H),$(HOST_SOURCES))
+
+host-test: $(H)/host-tests
+	$(H)/host-tests $(FILTER)
+host-build: $(H)/host-tests
+$(H)/host-tests.list: LIST = $(HOST_OBJECTS)
+$(H)/host-tests: $(HOST_OBJECTS) $(H)/host-tests.list
+	$(CC) $(HOST_FLAGS) $(SANITIZE) -o $@ $(HOST_OBJECTS)
+
+FUZZ_FLAGS := $(subst -m$(WIDTH),-m64,$(subst arch/x86/i386,arch/x86/x86_64,$(HOST_FLAGS))) $(SANITIZE)
+FUZZ_OBJECTS := $(call OBJECTS,$(F),$(FUZZ_COMMON_SOURCES))
+
+$(F)/%.c.o: %.c $(BUILD_FILES)
+	@mkdir -p $(@D)
+	clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link $(HOST_STANDARD) -MMD -MP -c -o $@ $<
+
+# A fuzzer has no tests: their table is empty, between two equal addresses.
+NO_TESTS := -Wl,--defsym=__start_tests=main,--defsym=__stop_tests=main
+$(F)/fuzz_%: $(F)/fuzz/fuzz_%.c.o $(FUZZ_OBJECTS)
+	clang $(FUZZ_FLAGS) $(NO_TESTS) -fsanitize=fuzzer -o $@ $^
+
+fuzz-build: $(addprefix $(F)/,$(FUZZERS))
+fuzz: $(addprefix run-,$(FUZZERS))
+run-fuzz_%: $(F)/fuzz_%
+	@mkdir -p build/corpus/fuzz_$*
+	$< -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=build/corpus/fuzz_$*- \
+		build/corpus/fuzz_$*
+
+# --- Checks ---------------------------------------------------------------------------------------------------------------
+
+HEADER_INCLUDES := -I. -Iarch/x86/$(ARCH)
+headers:
+	@for header in $(HEADERS) $(wildcard arch/x86/$(ARCH)/*.h); do \
+		echo "#include <$$header>" | $(CC) $(KERNEL_FLAGS) -x c -fsyntax-only - || exit 1; \
+		echo "#include <$$header>" | $(CC) $(filter-out -std=c11,$(KERNEL_FLAGS)) -std=c++11 -x c++ -fsyntax-only - || exit 1; \
+	done
+
+layers:
+	@tools/layers
+
+format:
+	clang-format -i $(FORMATTED)
+format-check:
+	@clang-format --dry-run -Werror $(FORMATTED)
+
+# --- Commands ---------------------------------------------------------------------------------------------------------------
+
+run:
+	@tools/deps run
+	@$(MAKE) -s kernel
+	@SMP=$(SMP) MEM=$(MEM) ACCEL=$(ACCEL) MODULES='$(MODULES)' tools/run $(KERNEL) $(APPEND)
+
+test test-long:
+	@tools/deps test
+	@tools/test $(if $(filter test-long,$@),--long) $(FILTER)
+
+bench:
+	@tools/deps bench
+	@tools/bench
+
+install: lib
+	install -d $(DESTDIR)$(PREFIX)/lib/xelix-mm/$(ARCH) $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -m 644 $(ARCHIVES) arch/x86/$(ARCH)/kernel.ld $(DESTDIR)$(PREFIX)/lib/xelix-mm/$(ARCH)
+	install -m 755 tools/symbols.sh $(DESTDIR)$(PREFIX)/lib/xelix-mm
+	for header in $(PUBLIC_HEADERS); do \
+		install -D -m 644 $$header $(DESTDIR)$(PREFIX)/include/xelix-mm/$$header; done
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@ARCH@|$(ARCH)|' -e 's|@FLAGS@|$(WIDTH_FLAGS_$(ARCH)) $(OPTIONS)|' tools/xelix-mm.pc.in \
+		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/xelix-mm-$(ARCH).pc
+
+json_entry = printf '{"directory": "%s", "file": "%s", "command": "%s"},\n' '$(CURDIR)' '$(1)' '$(CC) $(2) -c $(1)';
+compile_commands.json: $(BUILD_FILES) FORCE
+	@{ echo '['; $(foreach source,$(LIBRARY_SOURCES) $(BOOT_SOURCES) $(KERNEL_SOURCES),\
+		$(call json_entry,$(source),$(KERNEL_FLAGS))) \
+	$(foreach source,$(wildcard arch/host/*.c tests/host/*.c fuzz/*.c bench/*.c),\
+		$(call json_entry,$(source),$(HOST_FLAGS) -D_POSIX_C_SOURCE=200809L)) \
+	echo '{}'; echo ']'; } > $@
+
+clean:
+	rm -rf build compile_commands.json
+
+.PHONY: help run test test-long bench lib kernel iso examples host-test host-build fuzz fuzz-build headers layers install \
+	format format-check clean FORCE
+
+-include $(shell find $(B) $(H) $(F) -name '*.d' 2>/dev/null)
