@@ -39,7 +39,7 @@ static uint64_t weigh_frames(void) {
     uint64_t sum = 0;
     struct extent run;
     for (size_t i = 0; palloc_ram(i, &run); i++)
-        for (pfn_t pfn = run.first; pfn < run.end; pfn++) {
+        for (pfn_t pfn = run.first; (pfn = palloc_next_taken(pfn, run.end)) < run.end; pfn++) {
             struct frame frame = frame_get(pfn);
             if (frame.owner != FRAME_TABLE)
                 sum += frame.mappings * mix(pfn);
@@ -71,10 +71,8 @@ void audit_all(void) {
 static uint64_t hash_frames(uint64_t hash) {
     struct extent run;
     for (size_t i = 0; palloc_ram(i, &run); i++)
-        for (pfn_t pfn = run.first; pfn < run.end; pfn++) {
+        for (pfn_t pfn = run.first; (pfn = palloc_next_taken(pfn, run.end)) < run.end; pfn++) {
             struct frame frame = frame_get(pfn);
-            if (frame.owner == FRAME_FREE)
-                continue;
             hash = chain(hash, (uint64_t)pfn << 8 | (uint64_t)frame.held << 7 | (uint64_t)frame.owner);
             hash = chain(hash, (uint64_t)frame.mappings << 32 | frame.pins);
             hash = chain(hash, (uint64_t)frame.writable << 32 | frame.executable);

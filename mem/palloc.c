@@ -350,6 +350,13 @@ bool palloc_ram(size_t index, struct extent *extent) {
     return true;
 }
 
+pfn_t palloc_next_taken(pfn_t from, pfn_t end) {
+    if (end > state.tables.end)
+        end = state.tables.end;
+    pfn_t held = bitmap_find(state.tables.held, NULL, true, from, end);
+    return bitmap_find(state.tables.tied, NULL, true, from, held);
+}
+
 static size_t count_cached(void) {
     size_t pages = 0;
     for (unsigned i = 0; i < CONFIG_PROCESSORS * RUNS_ZONES; i++)

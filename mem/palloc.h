@@ -93,6 +93,10 @@ pfn_t palloc_end(void);
 /* The runs of pages that the allocator describes, in order: false past the last. */
 bool palloc_ram(size_t index, struct extent *extent);
 
+/* The first page in [from, end) that is neither free nor cached; `end` (or palloc_end(), if that is less) if there is none.
+ * Passes by free memory 32 or 64 pages at a step. */
+pfn_t palloc_next_taken(pfn_t from, pfn_t end);
+
 /* Recounts everything from the bitmaps, lists and caches (invariants P1 to P4 in mem/palloc.c, R1 to R5 in
  * mem/palloc_runs.c); panics with the first contradiction. Nobody else may use the allocator meanwhile. Cost: linear in
  * RAM. */

@@ -1,0 +1,39 @@
+/* The reference kernel: shows the machine, takes the tour, then serves the monitor. Words on the command line:
+ *
+ *     batch    no monitor: power off with the verdict
+ *     test     run the tests that are linked in; test=NAME only those whose name contains NAME
+ *     fault=   make a mistake on purpose, to see its report: null text data guard stack double-free */
+#include <boot/boot.h>
+#include <kernel/mistake.h>
+#include <kernel/monitor.h>
+#include <kernel/show.h>
+#include <kernel/tour.h>
+
+static bool run_tests(const struct boot_info *info) {
+    const char *filter = boot_option(info, "test");
+    if (filter == NULL && !boot_has_word(info, "test"))
+        return true;
+    console_print("\ntests in the kernel\n");
+    return monitor_test(filter);
+}
+
+int kernel_main(const struct boot_info *info) {
+    console_print("\nxelix-mm reference kernel\n");
+    show_machine(info);
+    console_print("\nmemory map\n");
+    show_map(info);
+    console_print("\nphysical memory\n");
+    show_memory();
+    console_print("\naddress layout\n");
+    show_layout();
+    mistake_make(boot_option(info, "fault"));
+    console_print("\ntour\n");
+    bool good = tour_run();
+    good = run_tests(info) && good;
+    if (!boot_has_word(info, "batch")) {
+        console_print("\n`help` lists the commands, `quit` powers off\n");
+        monitor_run(info);
+    }
+    console_print("verdict: %s\n", good ? "ok" : "FAILED");
+    return good ? 0 : 1;
+}
