@@ -1,8 +1,6 @@
 #include <base/fail.h>
 
-static struct {
-    unsigned armed, seen;
-} state;
+static struct { unsigned armed, seen; } state;
 
 void fail_arm(unsigned n) {
     state.armed = n;

@@ -47,9 +47,11 @@ struct boot_info {
  * what it returned (boot_power_off()). */
 int kernel_main(const struct boot_info *info);
 
-/* `word` is one of the space-separated words of the command line; boot_option() gives what follows "word=", or NULL. */
+/* `word` is one of the space-separated words of the command line. */
 bool boot_has_word(const struct boot_info *info, const char *word);
-const char *boot_option(const struct boot_info *info, const char *word);
+
+/* Copies what follows "word=", up to the next space, cut to the room. False, and an empty text, if there is no such word. */
+bool boot_option(const struct boot_info *info, const char *word, char *out, size_t bytes);
 
 /* Ends the machine with a status that QEMU's isa-debug-exit passes on (its exit code is status * 2 + 1); elsewhere tries
  * ACPI's usual ports and then halts. 0 is passed as 16, so that success is QEMU's exit code 33 and can't be mistaken

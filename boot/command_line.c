@@ -1,3 +1,4 @@
+#include <base/fmt.h>
 #include <base/string.h>
 #include <boot/boot.h>
 
@@ -20,11 +21,15 @@ bool boot_has_word(const struct boot_info *info, const char *word) {
     return false;
 }
 
-const char *boot_option(const struct boot_info *info, const char *word) {
+bool boot_option(const struct boot_info *info, const char *word, char *out, size_t bytes) {
     size_t length = string_length(word);
     const char *end = info->command_line, *at;
     while ((at = next_word(end, &end)) != NULL)
-        if (string_starts(at, word) && at[length] == '=')
-            return at + length + 1;
-    return NULL;
+        if (string_starts(at, word) && at[length] == '=') {
+            at += length + 1;
+            fmt(out, bytes, "%.*s", (int)(end - at), at);
+            return true;
+        }
+    out[0] = '\0';
+    return false;
 }

@@ -96,7 +96,8 @@ void loader_set_framebuffer(struct loader *loader, const struct boot_framebuffer
         return;
     if ((f->bits != 24 && f->bits != 32) || f->pitch_bytes < f->width * (f->bits / 8u) || f->pitch_bytes > 1u << 20)
         return;
-    if (!shift_fits(f->red_shift, f->bits) || !shift_fits(f->green_shift, f->bits) || !shift_fits(f->blue_shift, f->bits))
+    if (!shift_fits(f->red_shift, f->bits) || !shift_fits(f->green_shift, f->bits) ||
+        !shift_fits(f->blue_shift, f->bits))
         return;
     loader->info->framebuffer = *f;
     loader->info->framebuffer.present = true;

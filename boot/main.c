@@ -17,7 +17,10 @@
 #include <mem/init.h>
 
 /* k painted ranges need 2k + 1; the rest is for what the memory manager carves. */
-enum { RANGES_MAX = 2 * (BOOT_ENTRIES_MAX + BOOT_MODULES_MAX + LOADER_AREAS_MAX + 1) + 1 + 64, SEGMENTS_MAX = 4 + LAYOUT_STACKS };
+enum {
+    RANGES_MAX = 2 * (BOOT_ENTRIES_MAX + BOOT_MODULES_MAX + LOADER_AREAS_MAX + 1) + 1 + 64,
+    SEGMENTS_MAX = 4 + LAYOUT_STACKS
+};
 
 static struct {
     struct boot_info info;

@@ -47,7 +47,7 @@ struct multiboot2_framebuffer {
     uint32_t pitch_bytes, width, height;
     uint8_t bits, type, reserved[2];
     uint8_t red_shift, red_bits, green_shift, green_bits, blue_shift, blue_bits; /* type 1 alone */
-} __attribute__((packed)); /* the tag ends with its last byte */
+} __attribute__((packed));                                                       /* the tag ends with its last byte */
 enum { MULTIBOOT2_FRAMEBUFFER_RGB = 1 };
 
 #endif

@@ -33,15 +33,16 @@ static void print_page_fault(uintptr_t error) {
     const char *why = error & TRAP_PAGE_RESERVED  ? "a reserved bit is set in an entry"
                       : error & TRAP_PAGE_PRESENT ? "the page is there, but not for this"
                                                   : "the page isn't there";
-    console_print("  %s by %s at 0x%zx: %s\n", access, error & TRAP_PAGE_USER ? "ring 3" : "the kernel", (size_t)cpu_cr2(),
-                  why);
+    console_print("  %s by %s at 0x%zx: %s\n", access, error & TRAP_PAGE_USER ? "ring 3" : "the kernel",
+                  (size_t)cpu_cr2(), why);
 }
 
 /* The error code of the faults that name a segment or gate (SDM volume 3A, 6.13). */
 static void print_selector_error(uintptr_t error) {
     const char *table = error & 2 ? "IDT" : error & 4 ? "LDT" : "GDT";
     if (error != 0)
-        console_print("  about %s entry %zu%s\n", table, (size_t)(error >> 3 & 0x1fff), error & 1 ? ", from outside" : "");
+        console_print("  about %s entry %zu%s\n", table, (size_t)(error >> 3 & 0x1fff),
+                      error & 1 ? ", from outside" : "");
 }
 
 static void print_heading(const struct trap_frame *frame) {

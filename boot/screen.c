@@ -33,7 +33,8 @@ static void show(unsigned row, unsigned column, char character) {
         return;
     state.shown[row][column] = character;
     const uint8_t *glyph = font_rows[character - FONT_FIRST];
-    uint8_t *at = state.points + (size_t)row * CELL_HEIGHT * state.pitch_bytes + column * CELL_WIDTH * state.point_bytes;
+    uint8_t *at =
+        state.points + (size_t)row * CELL_HEIGHT * state.pitch_bytes + column * CELL_WIDTH * state.point_bytes;
     for (unsigned y = 0; y < CELL_HEIGHT; y++, at += state.pitch_bytes)
         draw_row(at, (unsigned)glyph[y / 2] << 2);
 }

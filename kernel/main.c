@@ -10,8 +10,8 @@
 #include <kernel/tour.h>
 
 static bool run_tests(const struct boot_info *info) {
-    const char *filter = boot_option(info, "test");
-    if (filter == NULL && !boot_has_word(info, "test"))
+    char filter[64];
+    if (!boot_option(info, "test", filter, sizeof(filter)) && !boot_has_word(info, "test"))
         return true;
     console_print("\ntests in the kernel\n");
     return monitor_test(filter);
@@ -26,7 +26,9 @@ int kernel_main(const struct boot_info *info) {
     show_memory();
     console_print("\naddress layout\n");
     show_layout();
-    mistake_make(boot_option(info, "fault"));
+    char mistake[32];
+    if (boot_option(info, "fault", mistake, sizeof(mistake)))
+        mistake_make(mistake);
     console_print("\ntour\n");
     bool good = tour_run();
     good = run_tests(info) && good;

@@ -52,8 +52,6 @@ static const struct {
 };
 
 void mistake_make(const char *name) {
-    if (name == NULL)
-        return;
     for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++)
         if (string_equal(name, mistakes[i].name)) {
             console_print("\na mistake on purpose: %s\n", name);

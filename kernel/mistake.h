@@ -2,7 +2,7 @@
 #ifndef KERNEL_MISTAKE_H
 #define KERNEL_MISTAKE_H
 
-/* Makes the named mistake and doesn't return; an unknown name is said and passed by, NULL does nothing. */
+/* Makes the named mistake and doesn't return; an unknown name is said and passed by. */
 void mistake_make(const char *name);
 
 #endif

@@ -91,7 +91,7 @@ static void do_tour(const char *argument) {
 }
 
 static void do_test(const char *argument) {
-    monitor_test(argument[0] != '\0' ? argument : NULL);
+    monitor_test(argument);
 }
 
 static void do_quit(const char *argument) {

@@ -125,10 +125,8 @@ static const struct {
     const char *title;
     void (*run)(void);
 } steps[] = {
-    { "physical pages: palloc, pfree", tour_palloc },
-    { "virtual pages: valloc, vfree", tour_valloc },
-    { "both, mapped: pvalloc, pvfree", tour_pvalloc },
-    { "an address space without a kernel", tour_context },
+    { "physical pages: palloc, pfree", tour_palloc },  { "virtual pages: valloc, vfree", tour_valloc },
+    { "both, mapped: pvalloc, pvfree", tour_pvalloc }, { "an address space without a kernel", tour_context },
     { "device memory: io_map", tour_io_map },
 };
 

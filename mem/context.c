@@ -123,8 +123,9 @@ void context_trim(void) {
 static void audit_leaf(void *to, uintptr_t page, pfn_t pfn, unsigned attributes) {
     struct context *context = (struct context *)to;
     (void)attributes;
-    require(vspace_find(&context->ranges, page) != NULL, "context %s: C1 broken: %#zx shows page %#x but is in no range",
-            context->name, (size_t)page_address(page), pfn);
+    require(vspace_find(&context->ranges, page) != NULL,
+            "context %s: C1 broken: %#zx shows page %#x but is in no range", context->name, (size_t)page_address(page),
+            pfn);
 }
 
 void context_audit(struct context *context) {

@@ -63,8 +63,7 @@ static void print_attributes(const struct paging_entry *entry, explain_print *pr
     print("  translation: page %#x, %zu KiB, read%s%s%s%s%s%s\n", entry->pfn, entry->bytes >> 10,
           attributes & PAGE_WRITE ? " write" : "", attributes & PAGE_EXECUTE ? " execute" : "",
           attributes & PAGE_USER ? " user" : "", attributes & PAGE_GLOBAL ? " global" : "",
-          attributes & PAGE_UNCACHED ? " uncached" : "",
-          attributes & PAGE_WRITE_COMBINING ? " write-combining" : "");
+          attributes & PAGE_UNCACHED ? " uncached" : "", attributes & PAGE_WRITE_COMBINING ? " write-combining" : "");
 }
 
 void explain_frame(pfn_t pfn, explain_print *print) {

@@ -10,7 +10,7 @@ static struct {
     struct lock lock;
     struct paging *tables;
     uintptr_t first;
-    size_t hint;                       /* word that had room last; guarded by lock */
+    size_t hint;                     /* word that had room last; guarded by lock */
     uint64_t used[NODES_PAGES / 64]; /* guarded by lock */
 } nodes = { .lock = LOCK_INIT("node pages", LOCK_RANK_POOL_PAGES) };
 

@@ -24,62 +24,14 @@
  * Locking: one lock for each set of tables, held over the flush. Cost: one view a table, one store an entry and pass.
  * Not done: splitting large pages. Only paging_map_boot() makes them, for the frame view, and nothing unmaps those. */
 #include <mem/paging.h>
-#include <base/bits.h>
 #include <base/check.h>
 #include <base/string.h>
 #include <mem/frame.h>
+#include <mem/paging_walk.h>
 
 #define RETIRED ((arch_entry_t)1 << 9)
 
-enum { TOP = GEOMETRY_LEVELS - 1 };
-
-struct span {
-    uintptr_t first, end; /* virtual page numbers */
-};
-
-/* --- Arithmetic --------------------------------------------------------------------------------------------------- */
-
-static uintptr_t step_of(unsigned level) {
-    return (uintptr_t)1 << (GEOMETRY_INDEX_BITS * level);
-}
-
-static unsigned index_of(uintptr_t page, unsigned level) {
-    unsigned bits = level == TOP ? GEOMETRY_TOP_BITS : GEOMETRY_INDEX_BITS;
-    return (unsigned)(page >> (GEOMETRY_INDEX_BITS * level)) & ((1u << bits) - 1);
-}
-
-/* The part of a span that starts in the entry of its first page. */
-static struct span cut(struct span span, unsigned level) {
-    uintptr_t end = (span.first & ~(step_of(level) - 1)) + step_of(level);
-    return (struct span){ span.first, end < span.end ? end : span.end };
-}
-
-static bool covers(struct span span, unsigned level) {
-    return (span.first & (step_of(level) - 1)) == 0 && span.end - span.first == step_of(level);
-}
-
-static bool make_span(uintptr_t address, size_t pages, struct span *span) {
-    uintptr_t last = address + (pages << PAGE_SHIFT) - 1;
-    if ((address & (PAGE_SIZE - 1)) != 0 || pages == 0 || pages > UINTPTR_MAX >> PAGE_SHIFT || last < address)
-        return false;
-    *span = (struct span){ page_number(address), page_number(address) + pages };
-    return geometry_canonical_run(address, last);
-}
-
-/* --- Entries and tables ------------------------------------------------------------------------------------------- */
-
-static arch_entry_t read_entry(pfn_t table, unsigned index) {
-    arch_entry_t *entries = (arch_entry_t *)arch_frame_open(table);
-    arch_entry_t entry = arch_entry_read(&entries[index]);
-    arch_frame_close(entries);
-    return entry;
-}
-
-static void write_entry(pfn_t table, unsigned index, arch_entry_t entry) {
-    arch_entry_t *entries = (arch_entry_t *)arch_frame_open(table);
-    arch_entry_write(&entries[index], entry);
-    arch_frame_close(entries);
-}
+/* --- Tables ------------------------------------------------------------------------------------------------------- */
 
 static void count_entries(const struct paging *tables, pfn_t table, int change) {
     if (tables->boot_tables == NULL && change != 0)
@@ -512,66 +464,4 @@ pfn_t paging_table_of(struct paging *tables, uintptr_t address) {
     struct place place = descend(tables, page_number(address));
     require(place.level == 0, "paging: no table for address %#zx", (size_t)address);
     return place.table;
-}
-
-struct audit {
-    void (*leaf)(void *to, uintptr_t page, pfn_t pfn, unsigned attributes);
-    void *to;
-};
-
-static uint32_t count_entries_of(pfn_t table, unsigned level) {
-    uint32_t present = 0;
-    const arch_entry_t *entries = (const arch_entry_t *)arch_frame_open(table);
-    for (unsigned i = 0; i < 1u << (level == TOP ? GEOMETRY_TOP_BITS : GEOMETRY_INDEX_BITS); i++) {
-        arch_entry_t entry = arch_entry_read(&entries[i]);
-        require(entry == 0 || arch_entry_present(entry), "paging: T1 broken: entry %u of table %#x is %#llx", i, table,
-                (unsigned long long)entry);
-        present += entry != 0;
-    }
-    arch_frame_close((void *)(uintptr_t)entries);
-    return present;
-}
-
-static void audit_table(pfn_t table, unsigned level) {
-    uint32_t present = count_entries_of(table, level);
-    struct frame frame = frame_get(table);
-    require(frame.owner != FRAME_TABLE || frame.mappings == present,
-            "paging: T2 broken: table %#x has %u entries, %u noted", table, present, frame.mappings);
-    require(frame.owner != FRAME_FREE && frame.owner != FRAME_CALLER && frame.owner != FRAME_MAPPED,
-            "paging: T2 broken: table %#x is owned as %s", table, frame_owner_name(frame.owner));
-}
-
-static void audit_leaf(const struct audit *audit, uintptr_t page, unsigned level, arch_entry_t entry) {
-    unsigned attributes = arch_entry_attributes(entry);
-    require(!(attributes & PAGE_WRITE) || !(attributes & PAGE_EXECUTE) || arch_no_execute == 0,
-            "paging: T3 broken: page %#zx is writable and executable", (size_t)page);
-    for (uintptr_t i = 0; i < step_of(level); i++) {
-        pfn_t pfn = arch_entry_pfn(entry) + (pfn_t)i;
-        require(frame_get(pfn).owner != FRAME_FREE, "paging: T3 broken: page %#zx shows free page %#x",
-                (size_t)(page + i), pfn);
-        audit->leaf(audit->to, page + i, pfn, attributes);
-    }
-}
-
-static void audit_span(const struct audit *audit, pfn_t table, unsigned level, struct span span) {
-    audit_table(table, level);
-    while (span.first < span.end) {
-        struct span part = cut(span, level);
-        arch_entry_t entry = read_entry(table, index_of(part.first, level));
-        if (arch_entry_present(entry) && arch_entry_is_leaf(level, entry))
-            audit_leaf(audit, part.first & ~(step_of(level) - 1), level, entry);
-        else if (arch_entry_present(entry))
-            audit_span(audit, arch_entry_pfn(entry), level - 1, part);
-        span.first = part.end;
-    }
-}
-
-void paging_audit(struct paging *tables, uintptr_t address, size_t pages,
-                  void (*leaf)(void *to, uintptr_t page, pfn_t pfn, unsigned attributes), void *to) {
-    struct span span;
-    struct audit audit = { leaf, to };
-    require(make_span(address, pages, &span), "paging: can't audit %zu pages from %#zx", pages, (size_t)address);
-    lock_take(&tables->lock);
-    audit_span(&audit, tables->root, TOP, span);
-    lock_release(&tables->lock);
 }

@@ -17,8 +17,8 @@ extern "C" {
 
 struct paging {
     struct lock lock;
-    pfn_t root;    /* what CR3 names */
-    size_t tables; /* pages in tables that paging_* made, the root included; guarded by lock */
+    pfn_t root;                 /* what CR3 names */
+    size_t tables;              /* pages in tables that paging_* made, the root included; guarded by lock */
     pfn_t (*boot_tables)(void); /* while booting: gives tables, and nothing is counted; NULL from then on */
 };
 
@@ -62,7 +62,6 @@ bool paging_find(struct paging *tables, uintptr_t address, struct paging_entry *
 
 /* How many pages of the run are mapped. */
 size_t paging_count(struct paging *tables, uintptr_t address, size_t pages);
-
 
 /* Checks the tables that translate the run (invariants T1 to T3 in mem/paging.c) and calls `leaf` for each mapped page, in
  * order. Cost: linear in the tables. */

@@ -27,16 +27,16 @@ void *pvalloc(size_t pages, struct context *context);
 
 /* What differs from the plain forms; all zero is the plain form. */
 struct valloc_options {
-    uintptr_t address;        /* with `fixed` the place, else a hint; 0: none */
-    size_t align;             /* in pages, a power of two; 0 is 1 */
-    uintptr_t low, high;      /* addresses; the range and its guards lie between; 0: no bound */
-    uint8_t guard_before;     /* unmapped pages before it */
-    bool no_guard;            /* no unmapped page after it */
+    uintptr_t address;    /* with `fixed` the place, else a hint; 0: none */
+    size_t align;         /* in pages, a power of two; 0 is 1 */
+    uintptr_t low, high;  /* addresses; the range and its guards lie between; 0: no bound */
+    uint8_t guard_before; /* unmapped pages before it */
+    bool no_guard;        /* no unmapped page after it */
     bool fixed;
     /* For pvalloc_with() alone: */
     bool read_only, executable; /* executable makes it read-only */
     bool zero;
-    pfn_t limit;              /* physical pages below this number; 0: none */
+    pfn_t limit; /* physical pages below this number; 0: none */
 };
 
 /* 0 with *range set, or ERR_INVALID, ERR_EXISTS (the fixed place is taken), ERR_NO_SPACE, ERR_NO_MEMORY; a task's executable memory and

@@ -340,10 +340,7 @@ static int split(struct vspace *space, node *left, uintptr_t first, uintptr_t en
     if (right == NULL)
         return ERR_NO_MEMORY;
     uintptr_t hole = end - first;
-    *right = (node){ .first = end,
-                     .end = left->end,
-                     .attributes = left->attributes,
-                     .guard_after = left->guard_after };
+    *right = (node){ .first = end, .end = left->end, .attributes = left->attributes, .guard_after = left->guard_after };
     if (left->guard_after > hole)
         left->guard_after = (uint8_t)hole;
     uintptr_t rest = hole - left->guard_after;
@@ -433,6 +430,6 @@ void vspace_audit(struct vspace *space) {
     struct recount recount = { .end = space->first };
     audit(space, space->root, &recount);
     require(recount.ranges == space->ranges && recount.pages == space->pages,
-            "vspace: V4 broken: %zu ranges of %zu pages noted, %zu of %zu counted", space->ranges,
-            (size_t)space->pages, recount.ranges, (size_t)recount.pages);
+            "vspace: V4 broken: %zu ranges of %zu pages noted, %zu of %zu counted", space->ranges, (size_t)space->pages,
+            recount.ranges, (size_t)recount.pages);
 }

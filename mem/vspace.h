@@ -23,10 +23,10 @@ enum {
 
 struct vspace_range {
     struct vspace_range *left, *right;
-    uintptr_t first, end;   /* the range; its guards lie outside */
-    uintptr_t low, high;    /* of the subtree: first and end of what it occupies, guards included */
-    uintptr_t gap;          /* longest gap between occupied pages inside the subtree */
-    uint16_t attributes;    /* the layer above gives them meaning */
+    uintptr_t first, end; /* the range; its guards lie outside */
+    uintptr_t low, high;  /* of the subtree: first and end of what it occupies, guards included */
+    uintptr_t gap;        /* longest gap between occupied pages inside the subtree */
+    uint16_t attributes;  /* the layer above gives them meaning */
     uint8_t guard_before, guard_after;
     uint8_t height;
 };

@@ -85,7 +85,7 @@ enum test_result {
 /* Runs one. `live`: the memory manager is up, and its audits and state are compared before and after. */
 enum test_result test_run_one(const struct test *test, bool live, const char **why);
 
-/* The filter (NULL: all) is a part of its name or file. */
+/* The filter is a part of its name or file; "": all. */
 bool test_wanted(const struct test *test, const char *filter);
 
 /* One line to the log: "ok NAME", "FAILED NAME: why" or "skipped NAME: why". */

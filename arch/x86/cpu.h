@@ -7,6 +7,8 @@
 #define CR0_MONITOR_COPROCESSOR ((uintptr_t)1 << 1)
 #define CR0_NUMERIC_ERROR       ((uintptr_t)1 << 5)
 #define CR0_WRITE_PROTECT       ((uintptr_t)1 << 16)
+#define CR0_NOT_WRITE_THROUGH   ((uintptr_t)1 << 29)
+#define CR0_CACHE_DISABLE       ((uintptr_t)1 << 30)
 
 #define CR4_MACHINE_CHECK ((uintptr_t)1 << 6)
 #define CR4_PAGE_GLOBAL   ((uintptr_t)1 << 7)
@@ -144,7 +146,10 @@ static inline void cpu_load_task(uint16_t selector) {
 }
 
 static inline void cpu_load_data_segments(uint16_t selector) {
-    __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs; mov %0, %%ss" : : "r"(selector) : "memory");
+    __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs; mov %0, %%ss"
+                     :
+                     : "r"(selector)
+                     : "memory");
 }
 
 struct cpuid {

@@ -8,11 +8,11 @@
 #include <base/types.h>
 #include <layout.h>
 
-extern const char image_first[], image_text_end[];       /* read, execute */
-extern const char image_rodata[], image_rodata_end[];    /* read */
-extern const char image_data[], image_data_end[];        /* read, write: data and bss */
-extern const char image_stacks[], image_stacks_end[];    /* read, write, with holes: arch/x86/stacks.h */
-extern const char image_symbols[], image_symbols_end[];  /* read; empty in the first link */
+extern const char image_first[], image_text_end[];      /* read, execute */
+extern const char image_rodata[], image_rodata_end[];   /* read */
+extern const char image_data[], image_data_end[];       /* read, write: data and bss */
+extern const char image_stacks[], image_stacks_end[];   /* read, write, with holes: arch/x86/stacks.h */
+extern const char image_symbols[], image_symbols_end[]; /* read; empty in the first link */
 extern const char image_end[];
 
 static inline uint64_t image_physical(const void *in_image) {

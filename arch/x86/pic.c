@@ -9,11 +9,11 @@
 enum {
     MASTER = 0x20,
     SLAVE = 0xa0,
-    DATA = 1,                 /* offset of the mask register */
-    START_WITH_MODE = 0x11,   /* ICW1: edge triggered, cascade, ICW4 follows */
-    MODE_8086 = 0x01,         /* ICW4 */
-    READ_IN_SERVICE = 0x0b,   /* OCW3 */
-    END_OF_INTERRUPT = 0x20,  /* OCW2, not specific */
+    DATA = 1,                /* offset of the mask register */
+    START_WITH_MODE = 0x11,  /* ICW1: edge triggered, cascade, ICW4 follows */
+    MODE_8086 = 0x01,        /* ICW4 */
+    READ_IN_SERVICE = 0x0b,  /* OCW3 */
+    END_OF_INTERRUPT = 0x20, /* OCW2, not specific */
     CASCADE_LINE = 2,
     LINES = 8,
 };
@@ -40,7 +40,7 @@ void pic_start(unsigned first_vector) {
     write(SLAVE + DATA, CASCADE_LINE);
     write(MASTER + DATA, MODE_8086);
     write(SLAVE + DATA, MODE_8086);
-    mask = (uint16_t)~(1u << CASCADE_LINE);
+    mask = (uint16_t) ~(1u << CASCADE_LINE);
     write_mask();
 }
 

@@ -3,7 +3,8 @@
  * the bit, since without NXE it is reserved and faults (SDM volume 3A, 4.4.2 and 4.5.4).
  *
  * The PAT is rewritten with caches on. The procedure of SDM 12.11.8 (all processors, caches off, flush) guards pages that
- * are in use with a type that changes; entry 0 keeps write-back, and 1 and 3 are in use for nothing yet. */
+ * are in use with a type that changes; entry 0 keeps write-back, and 1 and 3 are in use for nothing yet. Caches themselves
+ * are switched on last: firmware does that on most machines, not on all. */
 #include <arch/arch.h>
 #include <arch/x86/cpu.h>
 #include <arch/x86/processor.h>
@@ -68,6 +69,7 @@ void arch_processor_start(void) {
     arch_no_execute = features->no_execute ? PTE_NO_EXECUTE : 0;
     if (features->pat)
         cpu_set_msr(MSR_PAT, PAT_VALUE);
-    cpu_set_cr0(cpu_cr0() | CR0_WRITE_PROTECT | CR0_NUMERIC_ERROR | CR0_MONITOR_COPROCESSOR);
     cpu_set_cr4((cpu_cr4() & ~CR4_FSGSBASE) | cr4_bits(features));
+    cpu_set_cr0((cpu_cr0() & ~(CR0_CACHE_DISABLE | CR0_NOT_WRITE_THROUGH)) | CR0_WRITE_PROTECT | CR0_NUMERIC_ERROR |
+                CR0_MONITOR_COPROCESSOR);
 }

@@ -25,7 +25,7 @@ struct arch_features {
 /* Of the processor that started last. */
 extern struct arch_features arch_features;
 
-/* Sets CR0.WP and NE, EFER.NXE, CR4.PGE, SMEP, SMAP, UMIP, MCE and the PAT where CPUID has them, clears CR4.FSGSBASE,
+/* Sets CR0.WP and NE, clears CD and NW, sets EFER.NXE, CR4.PGE, SMEP, SMAP, UMIP, MCE and the PAT where CPUID has them, clears CR4.FSGSBASE,
  * and notes what was found in arch_features. Nothing that a kernel could reach only through user pages may be in use. */
 void arch_processor_start(void);
 

@@ -72,7 +72,8 @@ void trap_start(trap_function *unhandled) {
 }
 
 void trap_set_handler(unsigned vector, trap_function *handler) {
-    require(vector < DESCRIPTORS_GATES, "trap_set_handler(%u): there are %u vectors", vector, (unsigned)DESCRIPTORS_GATES);
+    require(vector < DESCRIPTORS_GATES, "trap_set_handler(%u): there are %u vectors", vector,
+            (unsigned)DESCRIPTORS_GATES);
     __atomic_store_n(&state.handlers[vector], handler, __ATOMIC_RELEASE);
 }
 

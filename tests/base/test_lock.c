@@ -14,7 +14,8 @@ TEST(lock_panics_when_taken_upward) {
     lock_release(&high);
     expect(!lock_is_held(&high));
     lock_take(&low);
-    expect_panic("lock high (rank *) taken while low (rank *) is held: locks are taken downward only", lock_take(&high));
+    expect_panic("lock high (rank *) taken while low (rank *) is held: locks are taken downward only",
+                 lock_take(&high));
 }
 
 TEST(lock_panics_when_taken_twice_or_released_unheld) {

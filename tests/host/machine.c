@@ -11,7 +11,8 @@
 #define GIB(n) ((uint64_t)(n) << 30)
 
 /* The kernel's image is pretended to lie where both kernels lie. */
-#define IMAGE { MIB(1), KIB(512), BOOTMAP_KERNEL }
+#define IMAGE                                                                                                          \
+    { MIB(1), KIB(512), BOOTMAP_KERNEL }
 
 static const struct machine_entry small[] = {
     { 0, KIB(639), BOOTMAP_FREE },
@@ -21,9 +22,12 @@ static const struct machine_entry small[] = {
 };
 
 static const struct machine_entry holes[] = {
-    { MIB(1), MIB(14), BOOTMAP_FREE },        { MIB(16), MIB(31), BOOTMAP_FREE },
-    { MIB(20) + 0x123, 0x2000, BOOTMAP_NVS }, { MIB(64), MIB(32), BOOTMAP_FREE },
-    { MIB(70), KIB(8), BOOTMAP_LOADER },      { 0xfd00000000, GIB(12), BOOTMAP_RESERVED },
+    { MIB(1), MIB(14), BOOTMAP_FREE },
+    { MIB(16), MIB(31), BOOTMAP_FREE },
+    { MIB(20) + 0x123, 0x2000, BOOTMAP_NVS },
+    { MIB(64), MIB(32), BOOTMAP_FREE },
+    { MIB(70), KIB(8), BOOTMAP_LOADER },
+    { 0xfd00000000, GIB(12), BOOTMAP_RESERVED },
     IMAGE,
 };
 

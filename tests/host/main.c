@@ -46,7 +46,7 @@ static void run(const struct test *test, const struct machine *machine, struct t
 }
 
 int main(int count, char **arguments) {
-    const char *filter = count > 1 ? arguments[1] : NULL;
+    const char *filter = count > 1 ? arguments[1] : "";
     struct test_totals totals = { 0, 0, 0 };
     for (const struct test *const *at = __start_tests; at < __stop_tests; at++) {
         if (!test_wanted(*at, filter))

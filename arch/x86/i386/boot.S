@@ -12,7 +12,7 @@
  * EBP keeps the magic number and ESI the address until C has them. */
 #define ASM_FILE 1
 #include <layout.h>
-#include <arch/x86/early.h>
+#include <arch/x86/early.inc>
 #include <multiboot/multiboot.h>
 
 #define PAGES_2M  0x83 /* present, write, large */

@@ -69,7 +69,8 @@ void descriptors_start(void) {
 }
 
 static uint64_t make_gate(uint16_t selector, uint32_t offset, uint8_t type) {
-    return (uint64_t)(offset & 0xffff0000u) << 32 | (uint64_t)type << 40 | (uint32_t)selector << 16 | (offset & 0xffffu);
+    return (uint64_t)(offset & 0xffff0000u) << 32 | (uint64_t)type << 40 | (uint32_t)selector << 16 |
+           (offset & 0xffffu);
 }
 
 void descriptors_gate(unsigned vector, uintptr_t entry) {
@@ -87,11 +88,23 @@ void descriptors_root(pfn_t root) {
 void descriptors_double_fault(void) {
     const struct task_state *was = &state.task;
     struct trap_frame frame = {
-        .gs = was->gs, .fs = was->fs, .es = was->es, .ds = was->ds,
-        .di = was->edi, .si = was->esi, .bp = was->ebp, .sp = was->esp,
-        .bx = was->ebx, .dx = was->edx, .cx = was->ecx, .ax = was->eax,
-        .vector = TRAP_DOUBLE_FAULT, .error = 0,
-        .ip = was->eip, .cs = was->cs, .flags = was->eflags,
+        .gs = was->gs,
+        .fs = was->fs,
+        .es = was->es,
+        .ds = was->ds,
+        .di = was->edi,
+        .si = was->esi,
+        .bp = was->ebp,
+        .sp = was->esp,
+        .bx = was->ebx,
+        .dx = was->edx,
+        .cx = was->ecx,
+        .ax = was->eax,
+        .vector = TRAP_DOUBLE_FAULT,
+        .error = 0,
+        .ip = was->eip,
+        .cs = was->cs,
+        .flags = was->eflags,
     };
     for (;;)
         trap_dispatch(&frame);

@@ -45,8 +45,8 @@ size_t arch_view_bytes(pfn_t end) {
 }
 
 void arch_view_start(uintptr_t base, pfn_t slot_table) {
-    require(base % ARCH_VIEW_ALIGN == 0, "arch_view_start(0x%zx, page 0x%x): the base isn't 2 MiB aligned", (size_t)base,
-            slot_table);
+    require(base % ARCH_VIEW_ALIGN == 0, "arch_view_start(0x%zx, page 0x%x): the base isn't 2 MiB aligned",
+            (size_t)base, slot_table);
     state.table = (arch_entry_t *)(base + SLOTS * PAGE_SIZE);
     state.base = base;
 }

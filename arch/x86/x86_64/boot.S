@@ -11,7 +11,7 @@
  *
  * EBP keeps the magic number and ESI the address until C has them. */
 #include <layout.h>
-#include <arch/x86/early.h>
+#include <arch/x86/early.inc>
 #include <xen/elfnote.h>
 
 /* Not from the header <xen/arch-x86/hvm/start_info.h>, which is C: XEN_HVM_START_MAGIC_VALUE. */
