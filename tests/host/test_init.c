@@ -1,0 +1,104 @@
+/* Bringing the manager up where there is hardly room for it, and where the request is wrong. */
+#include <arch/host/mmu.h>
+#include <arch/host/ram.h>
+#include <base/string.h>
+#include <mem/audit.h>
+#include <mem/frame.h>
+#include <mem/init.h>
+#include <mem/valloc.h>
+#include <tests/host/machine.h>
+#include <tests/test.h>
+
+enum { FIRST_PAGE = 0x200 };
+
+static int boot_with(uint64_t pages, const char **why) {
+    struct machine_entry entries[] = { { pfn_to_phys(FIRST_PAGE), pages << PAGE_SHIFT, BOOTMAP_FREE } };
+    return machine_try(entries, 1, why);
+}
+
+/* Every size from one page on: each shortage on the way up is met once, and each says what was short. */
+TEST(mem_init_with_too_little_ram_says_what_was_short) {
+    uint64_t pages = 1;
+    const char *why = NULL;
+    unsigned texts = 0;
+    for (const char *last = NULL; boot_with(pages, &why) != 0; pages++) {
+        expect(why != NULL && pages < 100);
+        texts += last == NULL || !string_equal(last, why);
+        last = why;
+    }
+    expect(texts >= 2);
+    audit_all();
+    struct palloc_stats stats;
+    palloc_stats(&stats);
+    expect(stats.free > 0);
+}
+
+TEST(mem_init_without_usable_ram_says_so) {
+    struct machine_entry entries[] = { { 0, PAGE_SIZE, BOOTMAP_FREE },
+                                       { pfn_to_phys(8), 8 * PAGE_SIZE, BOOTMAP_RESERVED } };
+    const char *why = NULL;
+    expect_equal(machine_try(entries, 2, &why), ERR_NO_MEMORY);
+    expect(string_equal(why, "the memory map has no usable page"));
+}
+
+/* --- Live tables of an embedder's ---------------------------------------------------------------------------------- */
+
+static struct bootmap map;
+static struct bootmap_range ranges[64];
+
+/* The embedder's root lies in RAM that it keeps for itself. */
+static int init_on_live_root(pfn_t root, uintptr_t space_end, const char **why) {
+    bootmap_init(&map, ranges, 64);
+    expect_equal(bootmap_add(&map, pfn_to_phys(FIRST_PAGE), (uint64_t)2048 << PAGE_SHIFT, BOOTMAP_FREE), 0);
+    expect_equal(bootmap_add(&map, pfn_to_phys(root), PAGE_SIZE, BOOTMAP_KERNEL), 0);
+    arch_root_load(root);
+    struct mem_boot boot = {
+        .map = &map,
+        .root = root,
+        .space_first = ram_space_first(),
+        .space_end = space_end,
+        .early_end = FIRST_PAGE + 2048,
+    };
+    return mem_init(&boot, why);
+}
+
+static void fresh_machine(void) {
+    ram_create(FIRST_PAGE + 2048, (size_t)512 << 20);
+    mmu_reset();
+}
+
+TEST(mem_init_extends_live_tables_and_works_on_them) {
+    const char *why;
+    fresh_machine();
+    expect_equal(init_on_live_root(FIRST_PAGE + 7, ram_space_end(), &why), 0);
+    expect_equal(arch_root(), FIRST_PAGE + 7);
+    expect_equal(frame_get(FIRST_PAGE + 7).owner, FRAME_KERNEL);
+    char *memory = pvalloc(3, context_kernel());
+    expect(memory != NULL);
+    memory[5000] = 7;
+    pvfree(page_number((uintptr_t)memory), 3);
+    audit_all();
+}
+
+TEST(mem_init_refuses_live_tables_that_map_the_space_given) {
+    const char *why;
+    fresh_machine();
+    /* A large page over all that the space's first upper entry spans: the table of level 1 is the root's next page. */
+    pfn_t root = FIRST_PAGE + 7, table = root;
+    uintptr_t page = page_number(ram_space_first());
+    for (unsigned level = GEOMETRY_LEVELS - 1; level > 0; level--, table++) {
+        unsigned bits = level == GEOMETRY_LEVELS - 1 ? GEOMETRY_TOP_BITS : 9;
+        uint64_t entry = level > 1 ? arch_make_table(level, table + 1) : arch_make_entry(1, 0x400, 0);
+        unsigned index = (unsigned)(page >> (9 * level)) & ((1u << bits) - 1);
+        ram_write(pfn_to_phys(table) + index * sizeof(entry), &entry, sizeof(entry));
+    }
+    expect_equal(init_on_live_root(root, ram_space_end(), &why), ERR_EXISTS);
+    expect(string_equal(why, "the live tables map something in the kernel address space given"));
+}
+
+TEST(mem_init_refuses_a_space_that_is_too_small) {
+    const char *why;
+    fresh_machine();
+    expect_equal(init_on_live_root(FIRST_PAGE + 7, ram_space_first() + PAGE_SIZE, &why), ERR_NO_SPACE);
+    expect(string_equal(why, "the kernel address space given is too small for this machine's RAM"));
+}
