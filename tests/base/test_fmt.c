@@ -28,8 +28,8 @@ TEST(fmt_prints_integers_of_each_size) {
     expect_fmt("9223372036854775807", "%jd", (intmax_t)INT64_MAX);
     expect_fmt("1234567890123456789", "%llu", 1234567890123456789ull);
     expect_fmt("7 -7", "%zu %td", (size_t)7, (ptrdiff_t)-7);
-    expect_fmt("255 -1", "%hhu %hhd", 255, -1);
-    expect_fmt("65535 -1", "%hu %hd", 65535, -1);
+    expect_fmt("255 -1", "%hhu %hhd", (unsigned char)255, (signed char)-1);
+    expect_fmt("65535 -1", "%hu %hd", (unsigned short)65535, (short)-1);
     expect_fmt("-5 5", "%ld %lu", -5l, 5ul);
 }
 
