@@ -96,6 +96,7 @@ static size_t count_present(pfn_t table, unsigned level, struct span span) {
 struct removal {
     struct paging *tables;
     bool leaves;  /* false: only empty tables are removed */
+    bool any;     /* an entry was retired: there is something to flush and to bury */
     size_t pages; /* leaves removed, in pages */
 };
 
@@ -134,6 +135,7 @@ static bool retire(struct removal *removal, pfn_t table, unsigned level, struct 
             return false;
     }
     write_entry(table, index, (entry & ~PTE_PRESENT) | RETIRED);
+    removal->any = true;
     return true;
 }
 
@@ -165,8 +167,10 @@ static void bury(struct removal *removal, pfn_t table, unsigned level, struct sp
 }
 
 static size_t remove(struct paging *tables, struct span span, bool leaves) {
-    struct removal removal = { tables, leaves, 0 };
+    struct removal removal = { .tables = tables, .leaves = leaves };
     retire_below(&removal, tables->root, TOP, span);
+    if (!removal.any)
+        return 0;
     arch_flush(tables->root, page_address(span.first), span.end - span.first);
     bury(&removal, tables->root, TOP, span);
     return removal.pages;
