@@ -1,5 +1,5 @@
-/* Characters for the framebuffer console, drawn for it: 5 by 8 points each, the lowest two rows for what hangs below the line.
- * One byte a row, top first, bit 4 the leftmost point. */
+/* Characters for the framebuffer console, drawn for it: 5 by 8 points each, the lowest two rows for what hangs below
+ * the line. One byte a row, top first, bit 4 the leftmost point. */
 #include <boot/font.h>
 
 const uint8_t font_rows[FONT_GLYPHS][FONT_ROWS] = {

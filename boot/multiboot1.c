@@ -1,7 +1,7 @@
 /* Multiboot 1: one struct whose flags say which of its fields mean anything; lists and texts lie elsewhere.
  *
- * The memory map's entries are a size, not counting itself, and that many bytes; entries may grow. The two-number summary
- * (mem_lower, mem_upper) isn't used: it ends at the first hole, and all RAM behind that would be lost. */
+ * The memory map's entries are a size, not counting itself, and that many bytes; entries may grow. The two-number
+ * summary (mem_lower, mem_upper) isn't used: it ends at the first hole, and all RAM behind that would be lost. */
 #include <base/string.h>
 #include <boot/loader.h>
 #include <multiboot/multiboot.h>

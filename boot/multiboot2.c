@@ -1,5 +1,5 @@
-/* Multiboot 2: one block of tags, all in it. A tag that is shorter than its kind asks is bad data; a tag that passes the block's end
- * is, too. Unknown tags are passed over. */
+/* Multiboot 2: one block of tags, all in it. A tag that is shorter than its kind asks is bad data; a tag that passes
+ * the block's end is, too. Unknown tags are passed over. */
 #include <base/bits.h>
 #include <base/string.h>
 #include <boot/loader.h>

@@ -1,7 +1,7 @@
 /* boot/multiboot2.h - the structures of Multiboot 2, from the specification's version 2.0, section 3.6.
  *
- * The loader's data is `struct multiboot2_data` and tags behind it, each padded to 8 bytes; a tag's `bytes` counts its head
- * and not the padding. Only what we read is here. */
+ * The loader's data is `struct multiboot2_data` and tags behind it, each padded to 8 bytes; a tag's `bytes` counts its
+ * head and not the padding. Only what we read is here. */
 #ifndef BOOT_MULTIBOOT2_H
 #define BOOT_MULTIBOOT2_H
 

@@ -1,8 +1,8 @@
-/* mem/port.h as this kernel supplies it: one processor for now, but locks that are real, so that a second one changes nothing
- * here but the number.
+/* mem/port.h as this kernel supplies it: one processor for now, but locks that are real, so that a second one changes
+ * nothing here but the number.
  *
- * A lock word is 0 when free. Once the machine is ending (a panic or a fault's report), nobody waits for a lock any more:
- * its holder may be what was interrupted, and reading what it guards is worth the risk then. */
+ * A lock word is 0 when free. Once the machine is ending (a panic or a fault's report), nobody waits for a lock any
+ * more: its holder may be what was interrupted, and reading what it guards is worth the risk then. */
 #include <arch/x86/cpu.h>
 #include <boot/console.h>
 #include <boot/ending.h>

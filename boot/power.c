@@ -1,6 +1,6 @@
-/* There is no way out that every machine has, so all are tried: QEMU's isa-debug-exit, then the ACPI power register where the
- * usual emulators have it with the value for their soft-off state (reading the tables that tell a real machine's needs an ACPI
- * interpreter), then standing still. */
+/* There is no way out that every machine has, so all are tried: QEMU's isa-debug-exit, then the ACPI power register
+ * where the usual emulators have it with the value for their soft-off state (reading the tables that tell a real
+ * machine's needs an ACPI interpreter), then standing still. */
 #include <arch/x86/cpu.h>
 #include <boot/boot.h>
 #include <boot/console.h>

@@ -1,9 +1,10 @@
-/* What is said of a trap that nobody handles, in the order of what is most likely to come out whole: the name and the address
- * first, the memory manager's view of it last, since that reads structures that may be what is broken. A fault in the report
- * itself is reported by its first line alone.
+/* What is said of a trap that nobody handles, in the order of what is most likely to come out whole: the name and the
+ * address first, the memory manager's view of it last, since that reads structures that may be what is broken. A fault
+ * in the report itself is reported by its first line alone.
  *
- * A kernel stack overflow shows as a double fault on a stack of its own, with the address in a guard page: the page fault's frame
- * could not be pushed there. CR2 tells on both widths; the stack pointer is asked too, for overflows by other faults. */
+ * A kernel stack overflow shows as a double fault on a stack of its own, with the address in a guard page: the page
+ * fault's frame could not be pushed there. CR2 tells on both widths; the stack pointer is asked too, for overflows by
+ * other faults. */
 #include <arch/x86/cpu.h>
 #include <arch/x86/stacks.h>
 #include <arch/x86/trap.h>

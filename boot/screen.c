@@ -1,8 +1,8 @@
 /* A cell is 8 by 16 points: a character of 5 by 8, each point two high, with room around it.
  *
- * The framebuffer is mapped write-combining and never read, which would take longer than drawing. `shown` remembers what stands in
- * each cell instead. At the last row the text moves up by a quarter of the screen, and only the cells whose character changes are
- * drawn. A screen with more cells than there is room to remember uses its upper left part. */
+ * The framebuffer is mapped write-combining and never read, which would take longer than drawing. `shown` remembers
+ * what stands in each cell instead. At the last row the text moves up by a quarter of the screen, and only the cells
+ * whose character changes are drawn. A screen with more cells than there is room to remember uses its upper left. */
 #include <base/bits.h>
 #include <base/string.h>
 #include <boot/font.h>

@@ -1,7 +1,7 @@
 /* boot/screen.h - text on the loader's framebuffer.
  *
- * Layer: boot. Context: screen_start() once, memory up; screen_put() one caller at a time, any context. Before the start, and
- * where there is no framebuffer, screen_put() does nothing. */
+ * Layer: boot. Context: screen_start() once, memory up; screen_put() one caller at a time, any context. Before the
+ * start, and where there is no framebuffer, screen_put() does nothing. */
 #ifndef BOOT_SCREEN_H
 #define BOOT_SCREEN_H
 

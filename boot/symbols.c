@@ -1,15 +1,15 @@
 /* Names of addresses, and who called whom.
  *
- * The table stands at the image's end. The first link has none; tools/symbols.sh makes it from that link's symbols, and the
- * second link adds it behind everything else, so no address it speaks of moves:
+ * The table stands at the image's end. The first link has none; tools/symbols.sh makes it from that link's symbols, and
+ * the second link adds it behind everything else, so no address it speaks of moves:
  *
  *     count | count times (low half of the address, the name's offset) in order of address | names, each with a zero
  *
  * The image is smaller than 4 GiB and doesn't cross such a border, so the low half tells all.
  *
  * A stack trace follows frame pointers: each points at the caller's, with the return address behind it. It stops at
- * the first that isn't in a kernel stack or doesn't lie above the last, so a broken chain ends it and can't hang it. A function
- * that calls itself from one place is printed once with a count. */
+ * the first that isn't in a kernel stack or doesn't lie above the last, so a broken chain ends it and can't hang it. A
+ * function that calls itself from one place is printed once with a count. */
 #include <arch/x86/image.h>
 #include <arch/x86/stacks.h>
 #include <base/fmt.h>
@@ -59,8 +59,8 @@ static bool can_be_read(uintptr_t frame_pointer) {
            stack_holds(frame_pointer + 2 * sizeof(uintptr_t) - 1);
 }
 
-/* The byte before the return address is part of the call, and so surely of the function that called: one that never returns
- * may be called at its caller's very end. */
+/* The byte before the return address is part of the call, and so surely of the function that called: one that never
+ * returns may be called at its caller's very end. */
 static void print_caller(uintptr_t return_address, unsigned again) {
     char name[80];
     if (again > 0)

@@ -2,14 +2,15 @@
  *
  *     load or store in the pretend kernel space
  *       ├─ page is shown: the TLB holds a translation; the access goes through, stale or not
- *       └─ SIGSEGV: a TLB miss; walk the very tables that mem/paging.c built, show the page with the rights found there, retry
+ *       └─ SIGSEGV: a TLB miss; walk the very tables that mem/paging.c built, show the page with the rights found
+ *       there, retry
  *
  * A page stays shown until arch_flush() or arch_root_load() hides it, whatever becomes of the tables meanwhile, as on a
  * real processor that happens to keep everything. So a missed flush fails the same way every time: by wrong data, by
  * mmu_audit(), which compares all that is cached with the tables, or by an access after unmap that goes through.
  *
- * One processor, supervisor mode, no global pages kept over a root load: more than one and the user's side come with the
- * complete MMU. Physical page 0 is never RAM here, so a zero entry can't be followed by accident. */
+ * One processor, supervisor mode, no global pages kept over a root load: more than one and the user's side come with
+ * the complete MMU. Physical page 0 is never RAM here, so a zero entry can't be followed by accident. */
 #include <arch/host/mmu.h>
 #include <arch/host/ram.h>
 #include <base/bits.h>
@@ -42,7 +43,8 @@ static arch_entry_t read_entry(pfn_t table, unsigned index) {
     return entry;
 }
 
-/* PAE's top entries: only P, PWT, PCD and the address may be set; bits 1, 2, 5 to 8 and 63 are reserved (SDM table 4-8). */
+/* PAE's top entries: only P, PWT, PCD and the address may be set; bits 1, 2, 5 to 8 and 63 are reserved (SDM table
+ * 4-8). */
 #define PAE_TOP_RESERVED (PTE_WRITE | PTE_USER | 0x1e0 | PTE_NO_EXECUTE)
 
 struct mmu_walk mmu_walk(pfn_t root, uintptr_t address) {

@@ -116,7 +116,7 @@ static inline void cpu_halt(void) {
     __asm__ volatile("hlt" : : : "memory");
 }
 
-/* STI lets one more instruction run before an interrupt can come (SDM volume 2B, STI), so none is lost between the two. */
+/* STI lets one more instruction run before an interrupt can come (SDM volume 2B, STI), none is lost between. */
 static inline void cpu_sleep(void) {
     __asm__ volatile("sti; hlt; cli" : : : "memory");
 }

@@ -15,11 +15,11 @@ enum { DESCRIPTORS_GATES = 256 };
 /* Loads a GDT of our own, all segment registers, the task register and an IDT that is still empty. */
 void descriptors_start(void);
 
-/* Vector's gate leads to `entry` with interrupts off, on the stack in use or on that of its own which the vector has. */
+/* Vector's gate leads to `entry` with interrupts off, on the stack in use or on the vector's own. */
 void descriptors_gate(unsigned vector, uintptr_t entry);
 
-/* The tables under which a fault's own task starts, where there is one (i386's double fault). Called when the kernel's tables
- * change; they must map the image for ever. */
+/* The tables under which a fault's own task starts, where there is one (i386's double fault). Called when the kernel's
+ * tables change; they must map the image for ever. */
 void descriptors_root(pfn_t root);
 
 #ifdef __cplusplus

@@ -1,8 +1,9 @@
 /* CR3 and what it makes the processor forget.
  *
  * A load of CR3 drops every translation but the global ones, and the caches of upper tables (SDM volume 3A, 4.10.4.1).
- * INVLPG drops one page's, global or not, and all caches of upper tables of the loaded root. On PAE the load also reads the four top
- * entries anew, which nothing else does. A root that isn't loaded here has nothing cached here, as there are no PCIDs. */
+ * INVLPG drops one page's, global or not, and all caches of upper tables of the loaded root. On PAE the load also reads
+ * the four top entries anew, which nothing else does. A root that isn't loaded here has nothing cached here, as there
+ * are no PCIDs. */
 #include <arch/arch.h>
 #include <arch/x86/cpu.h>
 

@@ -1,8 +1,8 @@
 /* Master with lines 0 to 7, slave with 8 to 15 on the master's line 2.
  *
  * A line that falls before the processor asks which one it was comes as 7 of its controller, with nothing in service
- * (8259A data sheet, "spurious interrupt"). Such an interrupt isn't ended on that controller, or the end would strike whatever
- * else is in service; a spurious 15 is real for the master, which did see its line 2. */
+ * (8259A data sheet, "spurious interrupt"). Such an interrupt isn't ended on that controller, or the end would strike
+ * whatever else is in service; a spurious 15 is real for the master, which did see its line 2. */
 #include <arch/x86/cpu.h>
 #include <arch/x86/pic.h>
 

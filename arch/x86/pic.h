@@ -15,8 +15,8 @@ void pic_start(unsigned first_vector);
 
 void pic_enable(unsigned line);
 
-/* The line's interrupt has come: true if it is real, and then pic_end() must follow. A spurious one is answered as far as it
- * must be. */
+/* The line's interrupt has come: true if it is real, and then pic_end() must follow. A spurious one is answered as far
+ * as it must be. */
 bool pic_begin(unsigned line);
 void pic_end(unsigned line);
 

@@ -2,9 +2,9 @@
  * global nor user pages, so each bit changes nothing that is mapped by then. NXE comes before the first table that has
  * the bit, since without NXE it is reserved and faults (SDM volume 3A, 4.4.2 and 4.5.4).
  *
- * The PAT is rewritten with caches on. The procedure of SDM 12.11.8 (all processors, caches off, flush) guards pages that
- * are in use with a type that changes; entry 0 keeps write-back, and 1 and 3 are in use for nothing yet. Caches themselves
- * are switched on last: firmware does that on most machines, not on all. */
+ * The PAT is rewritten with caches on. The procedure of SDM 12.11.8 (all processors, caches off, flush) guards pages
+ * that are in use with a type that changes; entry 0 keeps write-back, and 1 and 3 are in use for nothing yet. Caches
+ * themselves are switched on last: firmware does that on most machines, not on all. */
 #include <arch/arch.h>
 #include <arch/x86/cpu.h>
 #include <arch/x86/processor.h>

@@ -1,7 +1,7 @@
 /* arch/x86/processor.h - what the processor can protect, switched on (libxelixmm.a).
  *
- * Layer: arch. For boot code and for embedders with boot code of their own, who may call this instead of setting the bits
- * themselves. Context: ring 0, PAE or 4-level paging on, interrupts off, once on each processor. */
+ * Layer: arch. For boot code and for embedders with boot code of their own, who may call this instead of setting the
+ * bits themselves. Context: ring 0, PAE or 4-level paging on, interrupts off, once on each processor. */
 #ifndef ARCH_X86_PROCESSOR_H
 #define ARCH_X86_PROCESSOR_H
 
@@ -25,8 +25,9 @@ struct arch_features {
 /* Of the processor that started last. */
 extern struct arch_features arch_features;
 
-/* Sets CR0.WP and NE, clears CD and NW, sets EFER.NXE, CR4.PGE, SMEP, SMAP, UMIP, MCE and the PAT where CPUID has them, clears CR4.FSGSBASE,
- * and notes what was found in arch_features. Nothing that a kernel could reach only through user pages may be in use. */
+/* Sets CR0.WP and NE, clears CD and NW, sets EFER.NXE, CR4.PGE, SMEP, SMAP, UMIP, MCE and the PAT where CPUID has them,
+ * clears CR4.FSGSBASE, and notes what was found in arch_features. Nothing that a kernel could reach only through user
+ * pages may be in use. */
 void arch_processor_start(void);
 
 #ifdef __cplusplus

@@ -58,8 +58,8 @@ static inline arch_entry_t arch_make_entry(unsigned level, pfn_t pfn, unsigned a
     return entry;
 }
 
-/* A reference to a lower table. Rights are judged at the leaf, so the tables above allow everything; PAE's top level has
- * no rights bits, they are reserved there and fault on a real processor (SDM 4.4.1, table 4-8). */
+/* A reference to a lower table. Rights are judged at the leaf, so the tables above allow everything; PAE's top level
+ * has no rights bits, they are reserved there and fault on a real processor (SDM 4.4.1, table 4-8). */
 static inline arch_entry_t arch_make_table(unsigned level, pfn_t table) {
     arch_entry_t entry = ((arch_entry_t)table << PAGE_SHIFT) | PTE_PRESENT;
     if (GEOMETRY_TOP_FIXED && level == GEOMETRY_LEVELS - 1)

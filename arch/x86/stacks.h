@@ -1,7 +1,7 @@
 /* arch/x86/stacks.h - the kernel stacks that the image holds, each above a guard page.
  *
- * Layer: arch. The guard pages are part of the image and are left out when the final tables are made: an overflow faults
- * there instead of running into a neighbour. Context: any. */
+ * Layer: arch. The guard pages are part of the image and are left out when the final tables are made: an overflow
+ * faults there instead of running into a neighbour. Context: any. */
 #ifndef ARCH_X86_STACKS_H
 #define ARCH_X86_STACKS_H
 

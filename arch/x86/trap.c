@@ -2,12 +2,12 @@
  *
  *     gate -> stub (vector, error) -> common entry (whole state) -> trap_dispatch -> handler -> common exit
  *
- * Exceptions (0 to 31): the test hook, the vector's handler, or `unhandled`. Interrupts of the 8259s (32 to 47): asked back
- * whether they are real, handled, then ended. An interrupt without a handler is ended and counted; any other vector
- * without a handler is `unhandled`.
+ * Exceptions (0 to 31): the test hook, the vector's handler, or `unhandled`. Interrupts of the 8259s (32 to 47): asked
+ * back whether they are real, handled, then ended. An interrupt without a handler is ended and counted; any other
+ * vector without a handler is `unhandled`.
  *
- * Locking: the table is written with interrupts off and read by one load. Not done: handlers on more than one processor's
- * behalf, nesting by priority; interrupts stay off in handlers. */
+ * Locking: the table is written with interrupts off and read by one load. Not done: handlers on more than one
+ * processor's behalf, nesting by priority; interrupts stay off in handlers. */
 #include <arch/x86/cpu.h>
 #include <arch/x86/descriptors.h>
 #include <arch/x86/pic.h>

@@ -1,8 +1,9 @@
 /* arch/x86/trap.h - exceptions and interrupts.
  *
- * Layer: arch. A handler runs with interrupts off on the interrupted stack, or on the vector's own (x86_64: NMI, machine check,
- * double fault, debug; i386: double fault, which never returns). It may change the frame: returning goes where the frame says.
- * Vectors 32 to 47 are the two 8259s' lines; the controller is answered after the handler returned. */
+ * Layer: arch. A handler runs with interrupts off on the interrupted stack, or on the vector's own (x86_64: NMI,
+ * machine check, double fault, debug; i386: double fault, which never returns). It may change the frame: returning goes
+ * where the frame says. Vectors 32 to 47 are the two 8259s' lines; the controller is answered after the handler
+ * returned. */
 #ifndef ARCH_X86_TRAP_H
 #define ARCH_X86_TRAP_H
 
@@ -38,15 +39,15 @@ enum {
 
 typedef void trap_function(struct trap_frame *frame);
 
-/* Fills all gates and the interrupt controllers, every line masked. `unhandled` gets every trap that nobody has a handler
- * for, and must not return from an exception. */
+/* Fills all gates and the interrupt controllers, every line masked. `unhandled` gets every trap that nobody has a
+ * handler for, and must not return from an exception. */
 void trap_start(trap_function *unhandled);
 
 /* NULL takes a handler away. */
 void trap_set_handler(unsigned vector, trap_function *handler);
 
-/* If set, sees exceptions first: true means that it dealt with it, mostly by changing the frame. For tests that fault on
- * purpose. */
+/* If set, sees exceptions first: true means that it dealt with it, mostly by changing the frame. For tests that fault
+ * on purpose. */
 extern bool (*trap_test_hook)(struct trap_frame *frame);
 
 /* "page fault" and the like; "interrupt" from 32 on. */

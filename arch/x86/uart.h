@@ -1,7 +1,7 @@
 /* arch/x86/uart.h - the serial line COM1, 115200 bits a second, 8N1.
  *
- * Layer: arch. Context: one caller at a time, interrupts off. Where there is no such line, writing does nothing and reading
- * finds nothing. */
+ * Layer: arch. Context: one caller at a time, interrupts off. Where there is no such line, writing does nothing and
+ * reading finds nothing. */
 #ifndef ARCH_X86_UART_H
 #define ARCH_X86_UART_H
 

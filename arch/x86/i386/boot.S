@@ -1,11 +1,11 @@
 /* From the loader's hands to C with PAE paging on.
  *
- * Multiboot 1 and 2 both enter in 32-bit protected mode, flat segments, paging off, EAX their magic number, EBX the physical
- * address of their data. The loader's segments serve until C loads its own.
+ * Multiboot 1 and 2 both enter in 32-bit protected mode, flat segments, paging off, EAX their magic number, EBX the
+ * physical address of their data. The loader's segments serve until C loads its own.
  *
  * Throw-away tables, none of which outlive the memory manager's start:
  *
- *     virtual 0 to 2 GiB       -> physical 0 to 2 GiB   pages of 2 MiB, so that the loader's data can be read where it is
+ *     virtual 0 to 2 GiB       -> physical 0 to 2 GiB   pages of 2 MiB: the loader's data is read where it is
  *     image home, 1 GiB        -> physical 0 to 1 GiB   the same directory
  *
  * Top-level entries have the present bit only: the others are reserved there (SDM volume 3A, table 4-8).
@@ -77,7 +77,7 @@ boot_entry:
 
     .section .rodata, "a"
 no_pae:
-    .asciz "xelix-mm: this processor has no PAE; pages can't be protected from execution or mapped above 4 GiB on it.\r\n"
+    .asciz "xelix-mm: this processor has no PAE, without which no page is protected from execution.\r\n"
 
     .bss
     .balign 4096

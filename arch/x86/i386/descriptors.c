@@ -1,16 +1,16 @@
 /* GDT:  null | code | data | TSS | TSS of the double fault
  *
- * All traps stay on the stack in use but the double fault: its gate changes tasks, so it starts with a stack and tables that
- * are known to be good whatever became of the others (SDM volume 3A, 6.15 interrupt 8, and 7.5). The processor then
- * stores the state it interrupted in the first TSS, from which the report is made. The fault's task never returns.
+ * All traps stay on the stack in use but the double fault: its gate changes tasks, so it starts with a stack and tables
+ * that are known to be good whatever became of the others (SDM volume 3A, 6.15 interrupt 8, and 7.5). The processor
+ * then stores the state it interrupted in the first TSS, from which the report is made. The fault's task never returns.
  *
- * The switch writes the busy bits of both TSS entries, so the GDT must be writable and mapped wherever it can happen. */
+ * The switch writes the busy bits of both TSS entries, so the GDT must be writable, and mapped wherever it can. */
 #include <arch/arch.h>
 #include <arch/x86/cpu.h>
 #include <arch/x86/descriptors.h>
 #include <arch/x86/stacks.h>
 #include <arch/x86/trap.h>
-#include <base/string.h>
+#include <base/check.h>
 
 struct task_state {
     uint32_t link, esp0, ss0, esp1, ss1, esp2, ss2;
@@ -106,6 +106,6 @@ void descriptors_double_fault(void) {
         .cs = was->cs,
         .flags = was->eflags,
     };
-    for (;;)
-        trap_dispatch(&frame);
+    trap_dispatch(&frame);
+    panic("the double fault at 0x%zx can't be returned from", (size_t)frame.ip);
 }

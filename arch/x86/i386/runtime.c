@@ -1,5 +1,5 @@
-/* What gcc calls instead of emitting it: 64-bit operations that have no i686 instruction. libgcc has them too, but isn't
- * linked: a kernel must know all of its code. */
+/* What gcc calls instead of emitting it: 64-bit operations that have no i686 instruction. libgcc has them too, but
+ * isn't linked: a kernel must know all of its code. */
 #include <base/types.h>
 
 int __ctzdi2(uint64_t value);

@@ -1,15 +1,15 @@
 /* Entry and exit of all 256 vectors but the double fault, whose gate changes tasks.
  *
- * A stub makes every frame look the same: the processor pushes an error code for some exceptions only (SDM volume 3A, table
- * 6-1), for the others it pushes 0; then the vector. The common part saves the whole interrupted state as struct
- * trap_frame has it, and loads the data segments before anything is read through them. Segment registers are pushed as 4
- * bytes of which a processor may write only 2, so the readers look at the low half.
+ * A stub makes every frame look the same: the processor pushes an error code for some exceptions only (SDM volume 3A,
+ * table 6-1), for the others it pushes 0; then the vector. The common part saves the whole interrupted state as struct
+ * trap_frame has it, and loads the data segments before anything is read through them. Segment registers are pushed as
+ * 4 bytes of which a processor may write only 2, so the readers look at the low half.
  *
- * The interrupted stack pointer: from ring 3 the processor pushed it, else it is what comes behind the frame. PUSHA's slot
- * for ESP, which POPA ignores, takes it.
+ * The interrupted stack pointer: from ring 3 the processor pushed it, else it is what comes behind the frame. PUSHA's
+ * slot for ESP, which POPA ignores, takes it.
  *
- * Flags: the gate cleared IF and TF; the popf clears DF, which C counts on, NT, which IRET would choke on, and AC, which ring 3 may
- * set and which would void SMAP. */
+ * Flags: the gate cleared IF and TF; the popf clears DF, which C counts on, NT, which IRET would choke on, and AC,
+ * which ring 3 may set and which would void SMAP. */
 #include <layout.h>
 
 #define FRAME_SP      28
@@ -23,7 +23,7 @@ trap_entries:
     vector = 0
     .rept 256
     .balign 16
-    .if ((vector < 10) || (vector > 14)) && (vector != 17) && (vector != 21) && (vector != 29) && (vector != 30)
+    .if !(((vector >= 10) && (vector <= 14)) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30))
     pushl $0
     .endif
     pushl $vector

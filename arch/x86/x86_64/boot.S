@@ -1,12 +1,12 @@
 /* From the loader's hands to C in long mode.
  *
  * Multiboot 2 and PVH both enter in 32-bit protected mode, flat segments, paging off, EBX the physical address of their
- * data; Multiboot 2 has its magic number in EAX, PVH has an entry of its own. There is no Multiboot 1 header, since QEMU
- * tries that first and then refuses a 64-bit ELF.
+ * data; Multiboot 2 has its magic number in EAX, PVH has an entry of its own. There is no Multiboot 1 header, since
+ * QEMU tries that first and then refuses a 64-bit ELF.
  *
  * Throw-away tables, none of which outlive the memory manager's start:
  *
- *     virtual 0 to 4 GiB       -> physical 0 to 4 GiB   pages of 2 MiB, so that the loader's data can be read where it is
+ *     virtual 0 to 4 GiB       -> physical 0 to 4 GiB   pages of 2 MiB: the loader's data is read where it is
  *     image home, 1 GiB        -> physical 0 to 1 GiB   the same directory
  *
  * EBP keeps the magic number and ESI the address until C has them. */

@@ -1,12 +1,12 @@
 /* Entry and exit of all 256 vectors.
  *
- * A stub makes every frame look the same: the processor pushes an error code for some exceptions only (SDM volume 3A, table
- * 6-1), for the others it pushes 0; then the vector. The common part saves the whole interrupted state as struct
+ * A stub makes every frame look the same: the processor pushes an error code for some exceptions only (SDM volume 3A,
+ * table 6-1), for the others it pushes 0; then the vector. The common part saves the whole interrupted state as struct
  * trap_frame has it. The processor aligned the stack to 16 before its own pushes, 5 words; with error, vector and 15
  * registers it is aligned again at the call.
  *
- * Flags: the gate cleared IF and TF; the popfq clears DF, which C counts on, NT, which IRET would choke on, and AC, which ring 3 may
- * set and which would void SMAP. Segments need no loading in 64-bit mode. */
+ * Flags: the gate cleared IF and TF; the popfq clears DF, which C counts on, NT, which IRET would choke on, and AC,
+ * which ring 3 may set and which would void SMAP. Segments need no loading in 64-bit mode. */
 #include <layout.h>
 
     .section .text, "ax"
@@ -16,7 +16,8 @@ trap_entries:
     vector = 0
     .rept 256
     .balign 16
-    .if (vector != 8) && ((vector < 10) || (vector > 14)) && (vector != 17) && (vector != 21) && (vector != 29) && (vector != 30)
+    .if !((vector == 8) || ((vector >= 10) && (vector <= 14)) || (vector == 17) || (vector == 21) || (vector == 29) || \
+        (vector == 30))
     pushq $0
     .endif
     pushq $vector
