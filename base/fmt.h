@@ -1,7 +1,7 @@
 /* base/fmt.h - printf's formatting for a place without libc.
  *
- * Knows %% %c %s %p %d %i %u %x with the flags # 0 - , a width, a precision for %s (a number or *), and the sizes hh h l ll z j t.
- * Context: any; no lock, no memory. Cost: linear in the text. */
+ * Knows %% %c %s %p %d %i %u %x with the flags # 0 - , a width, a precision for %s (a number or *), and the sizes hh h
+ * l ll z j t. Context: any; no lock, no memory. Cost: linear in the text. */
 #ifndef BASE_FMT_H
 #define BASE_FMT_H
 

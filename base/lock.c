@@ -1,5 +1,6 @@
-/* In debug builds each processor keeps a list of the locks that it holds, in the order in which it took them. The list is
- * touched with interrupts off only and by its own processor only. Cost without it: the port's lock and one flag word. */
+/* In debug builds each processor keeps a list of the locks that it holds, in the order in which it took them. The list
+ * is touched with interrupts off only and by its own processor only. Cost without it: the port's lock and one flag
+ * word. */
 #include <base/check.h>
 #include <base/lock.h>
 #include <base/percpu.h>

@@ -1,7 +1,7 @@
 /* Bytes become operations on a vspace, judged by a map with one byte a page.
  *
- * What is judged: an answer is a place that the map says is free, guards and bounds included; a plain request gets the lowest
- * such place; a refusal means that the map has none; what is given back is free again and nothing else is. */
+ * What is judged: an answer is a place that the map says is free, guards and bounds included; a plain request gets the
+ * lowest such place; a refusal means that the map has none; what is given back is free again and nothing else is. */
 #include <mem/vspace.h>
 #include <stdio.h>
 #include <stdlib.h>

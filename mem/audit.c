@@ -2,8 +2,8 @@
  *
  *   A1  a page's count of mappings is the number of translations that show it, over all contexts.
  *
- * Counting that page by page would need a counter a page. Instead both sides are summed with a random-looking weight for each
- * page: the sums are equal if all counts are, and differ otherwise but for a chance of 2^-64.
+ * Counting that page by page would need a counter a page. Instead both sides are summed with a random-looking weight
+ * for each page: the sums are equal if all counts are, and differ otherwise but for a chance of 2^-64.
  *
  * The frame view, the descriptors and the kernel's image are mapped uncounted at boot and stand outside. */
 #include <mem/audit.h>
@@ -66,7 +66,7 @@ void audit_all(void) {
     audit_counts();
 }
 
-/* --- The sum of the state ------------------------------------------------------------------------------------------ */
+/* --- The sum of the state ----------------------------------------------------------------------------------------- */
 
 static uint64_t hash_frames(uint64_t hash) {
     struct extent run;

@@ -1,9 +1,9 @@
 /* mem/bitmap.h - runs of bits in an array of machine words, a word at a time.
  *
- * Layer: below mem/palloc. Bit i is bit i % BITMAP_BITS of word i / BITMAP_BITS. The word is the machine's own width, so
- * that the shared forms are one instruction on both widths: they leave other processors' changes to their bits of the
- * same word alone; the plain forms are for bitmaps that a lock guards.
- * Context: any. Cost: one step a word. */
+ * Layer: below mem/palloc. Bit i is bit i % BITMAP_BITS of word i / BITMAP_BITS. The word is the machine's own
+ * width, so that the shared forms are one instruction on both widths: they leave other processors' changes to their
+ * bits of the same word alone; the plain forms are for bitmaps that a lock guards. Context: any. Cost: one step a
+ * word. */
 #ifndef MEM_BITMAP_H
 #define MEM_BITMAP_H
 
@@ -13,9 +13,7 @@
 extern "C" {
 #endif
 
-enum {
-    BITMAP_BITS = sizeof(uintptr_t) * 8
-};
+enum { BITMAP_BITS = sizeof(uintptr_t) * 8 };
 
 static inline size_t bitmap_words(uint64_t bits) {
     return (size_t)((bits + BITMAP_BITS - 1) / BITMAP_BITS);
@@ -78,7 +76,8 @@ static inline bool bitmap_clear_shared(uintptr_t *map, pfn_t at) {
     return (__atomic_fetch_and(&map[at / BITMAP_BITS], ~bitmap_bit(at), __ATOMIC_SEQ_CST) & bitmap_bit(at)) != 0;
 }
 
-/* The first bit of [first, end) whose bit in (a & ~b) is `value`; `end` if there is none. `b` may be NULL: then a alone. */
+/* The first bit of [first, end) whose bit in (a & ~b) is `value`; `end` if there is none. `b` may be NULL: then a
+ * alone. */
 static inline pfn_t bitmap_find(const uintptr_t *a, const uintptr_t *b, bool value, pfn_t first, pfn_t end) {
     for (pfn_t next; first < end; first = next) {
         uintptr_t mask = bitmap_mask(first, end, &next);

@@ -1,9 +1,9 @@
 /* mem/bootmap.h - layer 1: from the firmware's map to free physical pages.
  *
- * The firmware's entries come in any order, overlap, touch, are unaligned, empty, wrap at 2^64, or lie. They are painted
- * one by one onto a sorted list of disjoint ranges; where two meet, the more restrictive type wins. Then the kernel, the
- * modules and the loader's data are painted the same way, and bootmap_finish() rounds to pages: usable ranges inward,
- * all others outward, touching usable ranges first joined.
+ * The firmware's entries come in any order, overlap, touch, are unaligned, empty, wrap at 2^64, or lie. They are
+ * painted one by one onto a sorted list of disjoint ranges; where two meet, the more restrictive type wins. Then the
+ * kernel, the modules and the loader's data are painted the same way, and bootmap_finish() rounds to pages: usable
+ * ranges inward, all others outward, touching usable ranges first joined.
  *
  * Context: boot, one processor, no lock. The caller gives all the memory. */
 #ifndef MEM_BOOTMAP_H
@@ -51,8 +51,8 @@ void bootmap_init(struct bootmap *map, struct bootmap_range *ranges, size_t capa
  * Cost: linear in the ranges so far. */
 int bootmap_add(struct bootmap *map, uint64_t first_byte, uint64_t bytes, enum bootmap_type type);
 
-/* Rounds to pages, keeps out page 0 and all from page `limit` on (0: PFN_NONE). ERR_NO_MEMORY when no free page is left;
- * ERR_NO_SPACE when rounding needs more room. */
+/* Rounds to pages, keeps out page 0 and all from page `limit` on (0: PFN_NONE). Needs no more room than there is.
+ * ERR_NO_MEMORY when no free page is left. */
 int bootmap_finish(struct bootmap *map, pfn_t limit);
 
 /* --- On a finished map ------------------------------------------------------------------------------------------- */
@@ -70,8 +70,8 @@ size_t bootmap_pages(const struct bootmap *map, enum bootmap_type type);
 /* One more than the last page that palloc will describe: of FREE, LOADER, METADATA and KERNEL. */
 pfn_t bootmap_end(const struct bootmap *map);
 
-/* Takes `pages` contiguous free pages below `limit` (0: none), as high as possible, so below 16 MiB only if they can't be
- * had above, and marks them BOOTMAP_METADATA. PFN_NONE when there is no such run or no room to note it. */
+/* Takes `pages` contiguous free pages below `limit` (0: none), as high as possible, so below 16 MiB only if they
+ * can't be had above, and marks them BOOTMAP_METADATA. PFN_NONE when there is no such run or no room to note it. */
 pfn_t bootmap_carve(struct bootmap *map, size_t pages, pfn_t limit);
 
 #ifdef __cplusplus

@@ -1,7 +1,7 @@
 /* mem/explain.h - above layer 5: "what is at this address?"
  *
- * For fault reports, the monitor and tests. Context: any with the locks below free; a report after a fault in this code itself must
- * not call it again. */
+ * For fault reports, the monitor and tests. Context: any with the locks below free; a report after a fault in this code
+ * itself must not call it again. */
 #ifndef MEM_EXPLAIN_H
 #define MEM_EXPLAIN_H
 

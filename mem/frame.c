@@ -14,14 +14,14 @@
  *   F2  typed <= mappings, and type is 0 exactly if typed is 0; a table has no typed mappings.
  *   F3  a page whose owner is CALLER or MAPPED has at least one mapping or pin. Without, it wouldn't be tied.
  *
- * A page is tied by the first mapping or pin, or by frame_own(), and untied when nothing is left; palloc then frees it if
- * nobody holds it either. The word is used last before that: from then on it may be a list link.
+ * A page is tied by the first mapping or pin, or by frame_own(), and untied when nothing is left; palloc then frees it
+ * if nobody holds it either. The word is used last before that: from then on it may be a list link.
  *
  * Locking: all of it under palloc's own lock, since state bits and word change together.
  * Cost: O(1), and the logarithm of the number of RAM extents for a page that is tied and not held.
  *
- * Not done: which mappings they are isn't known here (mem/context knows its own). Device memory has no word: who maps it
- * doesn't count it. */
+ * Not done: which mappings they are isn't known here (mem/context knows its own). Device memory has no word: who
+ * maps it doesn't count it. */
 #include <arch/arch.h>
 #include <base/check.h>
 #include <base/fmt.h>

@@ -4,8 +4,8 @@
  * when holder, mappings and pins are all nil. A mapping that allows writing and one that allows execution exclude each
  * other over all aliases of the page, in every context (the frame view stands outside).
  *
- *     palloc ──> held ──frame_map──> held, mapped ──frame_hand_over──> mapped ──frame_unmap──> free
- *                  └────frame_own──> owned by a table, the heap, ... ──frame_disown──> free
+ *     palloc --> held --frame_map--> held, mapped --frame_hand_over--> mapped --frame_unmap--> free
+ *                  +----frame_own--> owned by a table, the heap, ... --frame_disown--> free
  *
  * Counters fail with ERR_LIMIT rather than wrap. Context: any; takes the lock of rank PALLOC. Cost: O(1) each. */
 #ifndef MEM_FRAME_H
@@ -50,21 +50,22 @@ void frame_init(const struct bootmap *map);
 
 /* --- Pages with an owner other than palloc's caller --------------------------------------------------------------- */
 
-/* The holder gives the page to an owner kind (TABLE, POOL, HEAP), which keeps it until frame_disown() frees it. The page
- * must be held and neither mapped nor pinned; giving back what another kind owns is a broken contract. */
+/* The holder gives the page to an owner kind (TABLE, POOL, HEAP), which keeps it until frame_disown() frees it. The
+ * page must be held and neither mapped nor pinned. Giving back what another kind owns, what is still mapped or
+ * pinned, or a table with entries in use, is a broken contract. */
 void frame_own(pfn_t pfn, enum frame_owner owner);
 void frame_disown(pfn_t pfn, enum frame_owner owner);
 
-/* Entries in use of a page that is FRAME_TABLE: adds `change`, returns the new count. Another owner's page is left alone
- * and counts as in use for ever (tables that were made at boot). */
+/* Entries in use of a page that is FRAME_TABLE: adds `change`, returns the new count. Another owner's page is left
+ * alone and counts as in use for ever (tables that were made at boot). */
 uint32_t frame_table_entries(pfn_t pfn, int change);
 
 /* --- Mappings and pins -------------------------------------------------------------------------------------------- */
 
-/* Counts one more mapping with these rights (PAGE_WRITE, PAGE_EXECUTE, PAGE_USER of arch/x86/pte.h). Nothing changes on failure:
- * ERR_LIMIT when the counter is full, ERR_REFUSED when it would make the page writable in one place and executable in
- * another, or would show ring 3 a page that isn't a caller's or kept by mappings (table, heap, pool, kernel), or any
- * context a table's page; ERR_FAULT for a page that is free or never ours. */
+/* Counts one more mapping with these rights (PAGE_WRITE, PAGE_EXECUTE, PAGE_USER of arch/x86/pte.h). Nothing changes
+ * on failure: ERR_LIMIT when the counter is full, ERR_REFUSED when it would make the page writable in one place and
+ * executable in another, or would show ring 3 a page that isn't a caller's or kept by mappings (table, heap, pool,
+ * kernel), or any context a table's page; ERR_FAULT for a page that is free or never ours. */
 int frame_map(pfn_t pfn, unsigned attributes);
 
 /* Counts one mapping less; the page is freed if nothing else keeps it. Must come after every processor forgot the

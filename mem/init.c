@@ -1,7 +1,8 @@
 /* The order, and why:
  *
  *     1 bootmap    finished: from here on its free pages may be carved
- *     2 tables     new ones with the kernel's image, or the live ones; reached through the early view, so carved below its end
+ *     2 tables     new ones with the kernel's image, or the live ones; carved below the end of the early view,
+ *                  which shows them
  *     3 view       x86_64: all RAM but the kernel's image is mapped; i386: the table of the slots maps itself
  *     4 switch     the new tables are loaded; the early view ends, the final one begins
  *     5 palloc     its descriptors are mapped through the final view, then written at their final address

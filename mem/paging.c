@@ -1,6 +1,6 @@
-/* A table is a page of 512 entries (PAE's top: 4); an entry at level 0 maps a page, one above refers to a table or maps a
- * large page. All work is done on spans of virtual page numbers, by recursion over the levels: at each level the span is
- * cut at the borders of the entries. Tables are reached through the frame view, one open at a time on the way down.
+/* A table is a page of 512 entries (PAE's top: 4); an entry at level 0 maps a page, one above refers to a table or maps
+ * a large page. All work is done on spans of virtual page numbers, by recursion over the levels: at each level the span
+ * is cut at the borders of the entries. Tables are reached through the frame view, one open at a time on the way down.
  *
  *     span   |-------------------------------|
  *     level 1        |  entry   |  entry   |  entry   |        step = 512 pages
@@ -8,7 +8,8 @@
  *
  * Removing goes in two passes around one flush, without memory to note what was removed:
  *
- *     retire: P is cleared, the RETIRED bit (one that the processor ignores) set, the page number stays in the entry; a table whose last
+ *     retire: P is cleared, the RETIRED bit (one that the processor ignores) set, the page number stays in the entry; a
+ *     table whose last
  *             entry retires is retired in the table above it
  *     flush:  no processor holds a translation of the span, or of a table above it, any more
  *     bury:   RETIRED entries are zeroed, the mapping's count dropped, tables freed

@@ -31,24 +31,26 @@ void paging_adopt(struct paging *tables, pfn_t root);
 /* Frees the tables. They must map nothing and not be loaded. */
 void paging_destroy(struct paging *tables);
 
-/* Maps `pages` contiguous physical pages from `first` on, with 4 KiB entries, nothing being mapped there. All or nothing:
- * ERR_NO_MEMORY no page for a table; ERR_EXISTS something is mapped; ERR_REFUSED rights (PAGE_* of arch/x86/pte.h): write with
- * execute, or what frame_map() refuses; ERR_LIMIT, ERR_FAULT from frame_map(). Cost: O(pages), plus the tables. */
+/* Maps `pages` contiguous physical pages from `first` on, with 4 KiB entries, nothing being mapped there. All or
+ * nothing: ERR_NO_MEMORY no page for a table; ERR_EXISTS something is mapped; ERR_REFUSED rights (PAGE_* of
+ * arch/x86/pte.h): write with execute, or what frame_map() refuses; ERR_LIMIT, ERR_FAULT from frame_map(). Cost:
+ * O(pages), plus the tables. */
 int paging_map(struct paging *tables, uintptr_t address, pfn_t first, size_t pages, unsigned attributes);
 
 /* The same for pages in any order. */
 int paging_map_list(struct paging *tables, uintptr_t address, const pfn_t *list, size_t pages, unsigned attributes);
 
-/* Makes every table that mapping this run will need, so that mapping it can't fail for want of one. ERR_NO_MEMORY: nothing has
- * changed. paging_unmap() of the run takes the unused ones back. */
+/* Makes every table that mapping this run will need, so that mapping it can't fail for want of one. ERR_NO_MEMORY:
+ * nothing has changed. paging_unmap() of the run takes the unused ones back. */
 int paging_reserve(struct paging *tables, uintptr_t address, size_t pages);
 
-/* Removes what is mapped in the run, if anything, and returns how many pages were: entries are cleared, this processor's
- * translations flushed once, only then are the pages let go (and freed, if nothing else keeps them) and empty tables freed.
- * A large page must lie in the run wholly. Cost: O(pages in tables that exist). */
+/* Removes what is mapped in the run, if anything, and returns how many pages were: entries are cleared, this
+ * processor's translations flushed once, only then are the pages let go (and freed, if nothing else keeps them) and
+ * empty tables freed. A large page must lie in the run wholly. Cost: O(pages in tables that exist). */
 size_t paging_unmap(struct paging *tables, uintptr_t address, size_t pages);
 
-/* Changes the rights of what is mapped in the run. ERR_FAULT: a page in it isn't mapped; ERR_REFUSED as above; nothing has changed then. */
+/* Changes the rights of what is mapped in the run. ERR_FAULT: a page in it isn't mapped; ERR_REFUSED as above; nothing
+ * has changed then. */
 int paging_protect(struct paging *tables, uintptr_t address, size_t pages, unsigned attributes);
 
 struct paging_entry {
@@ -63,14 +65,15 @@ bool paging_find(struct paging *tables, uintptr_t address, struct paging_entry *
 /* How many pages of the run are mapped. */
 size_t paging_count(struct paging *tables, uintptr_t address, size_t pages);
 
-/* Checks the tables that translate the run (invariants T1 to T3 in mem/paging.c) and calls `leaf` for each mapped page, in
- * order. Cost: linear in the tables. */
+/* Checks the tables that translate the run (invariants T1 to T3 in mem/paging.c) and calls `leaf` for each mapped page,
+ * in order. Cost: linear in the tables. */
 void paging_audit(struct paging *tables, uintptr_t address, size_t pages,
                   void (*leaf)(void *to, uintptr_t page, pfn_t pfn, unsigned attributes), void *to);
 
 /* --- For boot (mem/init.c) ---------------------------------------------------------------------------------------- */
 
-/* Maps without counting, with large pages where both sides are aligned; from boot_tables. ERR_NO_MEMORY, ERR_EXISTS: partly done. */
+/* Maps without counting, with large pages where both sides are aligned; from boot_tables. ERR_NO_MEMORY, ERR_EXISTS:
+ * partly done. */
 int paging_map_boot(struct paging *tables, uintptr_t address, pfn_t first, size_t pages, unsigned attributes);
 
 /* The page that is the level-0 table for an address, which must exist. */

@@ -1,4 +1,5 @@
-/* The tables looked at from outside, entry by entry, against what their pages' descriptors say: T1 to T3 of mem/paging.c. */
+/* The tables looked at from outside, entry by entry, against what their pages' descriptors say: T1 to T3 of
+ * mem/paging.c. */
 #include <mem/paging.h>
 #include <base/check.h>
 #include <mem/frame.h>

@@ -1,6 +1,7 @@
 /* mem/paging_walk.h - spans and entries, for mem/paging*.c alone.
  *
- * A span is cut at the borders of the entries of a level: what is left of it after the cut belongs to the next entry. */
+ * A span is cut at the borders of the entries of a level: what is left of it after the cut belongs to the next
+ * entry. */
 #ifndef MEM_PAGING_WALK_H
 #define MEM_PAGING_WALK_H
 

@@ -1,11 +1,11 @@
 /* Layer 2: who has which page of RAM.
  *
- *                  palloc                      frame_map, frame_own
- *      free run ─────────────> held ──────────────────────────────> held and tied
- *        ^  ^                   │ ^                                   │
- *        │  └──────── pfree ────┘ └── last mapping or pin goes ───────┤ frame_hand_over, frame_own
- *        │                        palloc(1)                           v
- *        └── drain, spill ── cached <──── last mapping or pin goes ── tied
+ *                  palloc                       frame_map, frame_own
+ *      free run --------------> held -------------------------------> held and tied
+ *        ^  ^                   | ^                                     |
+ *        |  +------- pfree -----+ +--- last mapping or pin goes --------+ frame_hand_over, frame_own
+ *        |                        palloc(1)                             v
+ *        +--- drain, spill --- cached <--- last mapping or pin goes --- tied
  *
  * A page's state is three bits, in three bitmaps, so a run of any length changes state by words and not by pages:
  *
@@ -16,9 +16,9 @@
  *      0     0     1    kept by mappings, pins or another owner (mem/frame.c); or never ours, and then it has no word
  *      0     0     0    in one processor's cache
  *
- * Besides, each page of RAM has a word of 8 bytes. It belongs to mem/palloc_runs.c while the page is free, to mem/frame.c
- * while it is tied, and to nobody while it is held: a request of n pages writes no words for them, and set-up writes
- * words for the free runs alone, however much RAM there is.
+ * Besides, each page of RAM has a word of 8 bytes. It belongs to mem/palloc_runs.c while the page is free, to
+ * mem/frame.c while it is tied, and to nobody while it is held: a request of n pages writes no words for them, and
+ * set-up writes words for the free runs alone, however much RAM there is.
  *
  * Invariants (palloc_audit() recounts them, and R1 to R5 of the runs):
  *   P1  the bits of a page are one of the five rows above; outside RAM they are the fourth.
@@ -26,18 +26,18 @@
  *   P3  a cache's pages are of its zone; none is below 16 MiB; slots from `count` on are empty.
  *   P4  free + cached + held + tied is the number of pages of RAM, and the count of tied ones is that of the bits.
  *
- * Low memory is spent last. Zones are searched from the top. Each processor has one stack of single pages for each zone
- * but the lowest, and looks into a lower stack only once the zones above have no free run and its own stacks above are
- * empty. A request for pages below 4 GiB sees the stack of that zone alone. So caching never makes a request take a lower
- * page than it would have without, but for pages in other processors' stacks, 64 a zone and processor.
+ * Low memory is spent last. Zones are searched from the top. Each processor has one stack of single pages for each
+ * zone but the lowest, and looks into a lower stack only once the zones above have no free run and its own stacks
+ * above are empty. A request for pages below 4 GiB sees the stack of that zone alone. So caching never makes a request
+ * take a lower page than it would have without, but for pages in other processors' stacks, 64 a zone and processor.
  *
  * Before any request is refused all stacks are emptied into runs, where neighbours merge, and it is tried again.
  *
- * Locking: one lock of rank PALLOC guards runs, tied bits, words and counts. A single page that is taken from or given to
- * the processor's own stack takes no lock: interrupts are off, slots change by exchange (mem/palloc_cache.h), and the held
- * bit by one locked instruction. Of two processors that free a page at once, exactly one sees it held. A page that is
- * freed while another processor ties it: the one clears held and then reads tied, the other sets tied and then reads held,
- * so at least one of them sees the mistake.
+ * Locking: one lock of rank PALLOC guards runs, tied bits, words and counts. A single page that is taken from or given
+ * to the processor's own stack takes no lock: interrupts are off, slots change by exchange (mem/palloc_cache.h), and
+ * the held bit by one locked instruction. Of two processors that free a page at once, exactly one sees it held. A page
+ * that is freed while another processor ties it: the one clears held and then reads tied, the other sets tied and then
+ * reads held, so at least one of them sees the mistake.
  *
  * Wrong frees are found before anything changes, by the bits alone. The length of a run isn't remembered, so that a
  * caller may give back any part; what it gives back must be held to the last page.
@@ -137,13 +137,23 @@ static pfn_t refill(struct palloc_cache *cache, unsigned zone) {
     return given;
 }
 
-/* The lock is held. */
+/* The lock is held. Pages that were pushed in order, up or down, go back as one run. */
 static void spill(struct palloc_cache *cache) {
+    pfn_t first = PFN_NONE;
+    uint32_t pages = 0;
     for (unsigned i = 0; i < CACHE_BATCH; i++) {
         pfn_t pfn = cache_pop(cache);
-        if (pfn != PFN_NONE)
-            runs_give(pfn, 1);
+        if (pfn == PFN_NONE)
+            break;
+        if (pages > 0 && pfn + 1 != first && pfn != first + pages) {
+            runs_give(first, pages);
+            pages = 0;
+        }
+        if (pages == 0 || pfn < first)
+            first = pfn;
+        pages++;
     }
+    runs_give(first, pages);
 }
 
 /* A single page from a zone's stack or runs, the highest zone first; never from the lowest. */
@@ -156,8 +166,11 @@ static pfn_t take_one(unsigned highest_zone) {
         if (pfn == PFN_NONE && runs_free(zone) > 0)
             pfn = refill(&mine->zone[zone], zone);
     }
-    if (pfn != PFN_NONE)
-        mark_held(pfn, 1);
+    if (pfn != PFN_NONE) {
+        bool was_not = bitmap_set_shared(state.tables.held, pfn);
+        invariant(was_not && !bitmap_get(state.tables.tied, pfn) && !bitmap_get(state.tables.free_map, pfn));
+        (void)was_not;
+    }
     port_interrupts_restore(saved);
     return pfn;
 }

@@ -30,8 +30,8 @@ typedef int palloc_map_function(void *argument, uintptr_t address, pfn_t first, 
  * ERR_NO_MEMORY when there is no room for the descriptors; nothing works then. */
 int palloc_init(struct bootmap *map, uintptr_t address, palloc_map_function *map_pages, void *argument);
 
-/* Gives to the allocator pages that were BOOTMAP_LOADER, once nobody reads them any more. Another page, one given twice,
- * or one still mapped or pinned is a broken contract. After frame_init(). */
+/* Gives to the allocator pages that were BOOTMAP_LOADER, once nobody reads them any more. Another page, one given
+ * twice, or one still mapped or pinned is a broken contract. After frame_init(). */
 void palloc_reclaim(pfn_t first, size_t pages);
 
 /* --- Use --------------------------------------------------------------------------------------------------------- */
@@ -40,9 +40,9 @@ void palloc_reclaim(pfn_t first, size_t pages);
  * there is no such run; on i386 also when there is none below 4 GiB, which is all that a pointer can name. */
 void *palloc(uint32_t num_pages);
 
-/* Gives back num_pages pages from page *number* page_id on: all of what palloc() gave, or any part. A page that the caller of
- * palloc doesn't hold (free, never ours, mapped, pinned, another owner's), or a run that passes the last page, is a
- * broken contract. pfree(x, 0) does nothing. */
+/* Gives back num_pages pages from page *number* page_id on: all of what palloc() gave, or any part. A page that the
+ * caller of palloc doesn't hold (free, never ours, mapped, pinned, another owner's), or a run that passes the last
+ * page, is a broken contract. pfree(x, 0) does nothing. */
 void pfree(uint32_t page_id, uint32_t num_pages);
 
 /* The page number of what palloc() gave, for pfree(). */
@@ -93,8 +93,8 @@ pfn_t palloc_end(void);
 /* The runs of pages that the allocator describes, in order: false past the last. */
 bool palloc_ram(size_t index, struct extent *extent);
 
-/* The first page in [from, end) that is neither free nor cached; `end` (or palloc_end(), if that is less) if there is none.
- * Passes by free memory 32 or 64 pages at a step. */
+/* The first page in [from, end) that is neither free nor cached; `end` (or palloc_end(), if that is less) if there
+ * is none. Passes by free memory 32 or 64 pages at a step. */
 pfn_t palloc_next_taken(pfn_t from, pfn_t end);
 
 /* Recounts everything from the bitmaps, lists and caches (invariants P1 to P4 in mem/palloc.c, R1 to R5 in
@@ -107,8 +107,8 @@ void palloc_drain(void);
 
 /* --- For mem/frame.c alone --------------------------------------------------------------------------------------- */
 
-/* The lock of rank PALLOC guards words and tied bits. Whoever uses the five functions below, or reads or writes the word
- * of a tied page, holds it. */
+/* The lock of rank PALLOC guards words and tied bits. Whoever uses the five functions below, or reads or writes the
+ * word of a tied page, holds it. */
 void palloc_lock(void);
 void palloc_unlock(void);
 

@@ -1,9 +1,9 @@
 /* mem/palloc_cache.h - a small stack of free single pages for each processor.
  *
- * Layer: inside mem/palloc. The owner pushes and pops with interrupts off and without a lock. Another processor may take
- * a page out of any slot at any time: both sides exchange the slot's content for PFN_NONE, so exactly one of them gets
- * it. The owner alone writes `count`; a slot below it that is PFN_NONE was emptied from outside, slots from it on are
- * PFN_NONE. */
+ * Layer: inside mem/palloc. The owner pushes and pops with interrupts off and without a lock. Another processor may
+ * take a page out of any slot at any time: both sides exchange the slot's content for PFN_NONE, so exactly one of
+ * them gets it. The owner alone writes `count`; a slot below it that is PFN_NONE was emptied from outside, slots
+ * from it on are PFN_NONE. */
 #ifndef MEM_PALLOC_CACHE_H
 #define MEM_PALLOC_CACHE_H
 
@@ -15,10 +15,7 @@ extern "C" {
 
 /* Slots of a stack, and how many pages it moves when it is empty or full: half, so that neither a row of requests nor
  * one of frees right after needs the lock again. */
-enum {
-    CACHE_SLOTS = 64,
-    CACHE_BATCH = 32
-};
+enum { CACHE_SLOTS = 64, CACHE_BATCH = 32 };
 
 struct palloc_cache {
     uint32_t count;

@@ -1,13 +1,13 @@
 /* Layer 2, the free runs: boundary tags without boundaries in the pages themselves.
  *
  *     page         f    f+1   ...   l                  a run of free pages, f to l
- *     its word   links pages      pages                bins[zone][bin(pages)] ──> f ──> another run's first ──> ...
+ *     its word   links pages      pages                bins[zone][bin(pages)] -> f -> another run's first -> ...
  *     free bits    1     1    1     1
  *
  * Words: the first page's links the run into the list of its bin; the second's and the last's say how long it is. So a
- * neighbour that knows only "the page before mine is free" finds the run's start, one that knows "the page after mine is
- * free" its length, in O(1). A run of two pages uses one word for both; a run of one needs no length, the bit beside it
- * is 0. Words between mean nothing, so a run of any length costs three stores, and its bits go by words.
+ * neighbour that knows only "the page before mine is free" finds the run's start, one that knows "the page after mine
+ * is free" its length, in O(1). A run of two pages uses one word for both; a run of one needs no length, the bit
+ * beside it is 0. Words between mean nothing, so a run of any length costs three stores, and its bits go by words.
  *
  * Zones: low (below 16 MiB), dma32 (below 4 GiB), high. Zones have their own lists, so a run that crosses a border is
  * kept as two runs, which look at each other through their tags when a request fits in neither alone.
@@ -22,13 +22,13 @@
  *   R5  a zone's count of pages and runs is that of its lists.
  *
  * Policy: high zones first, so that low memory is spent last. In a zone the first bin whose runs all fit, then the
- * request's own bin, whose runs may fit. A run is cut at its END: what remains keeps its first page, so its place in the
- * list, and often its bin. No request is refused while a run for it exists, over the borders included.
+ * request's own bin, whose runs may fit. A run is cut at its END: what remains keeps its first page, so its place in
+ * the list, and often its bin. No request is refused while a run for it exists, over the borders included.
  *
  * Cost: give is O(1) and one step for each 64 pages of bits. A request without alignment and with a limit on a border
  * takes O(1) likewise, but when only its own bin is left, walks that (runs of nearly one length; for lengths up to 15
- * never). With alignment it tries runs that must fit first; only if there are none, and with a limit inside a zone if the
- * first run of each bin doesn't do, it walks all the runs of the zone that are long enough.
+ * never). With alignment it tries runs that must fit first; only if there are none, and with a limit inside a zone if
+ * the first run of each bin doesn't do, it walks all the runs of the zone that are long enough.
  *
  * Not done: no rounding to powers of two, so no tails; no reserve for low zones beyond the order of search; no order by
  * address in a list. */
@@ -38,11 +38,7 @@
 #include <mem/bitmap.h>
 #include <mem/palloc_runs.h>
 
-enum {
-    EXACT_BITS = 3,
-    BINS = 240,
-    BIN_WORDS = (BINS + 63) / 64
-};
+enum { EXACT_BITS = 3, BINS = 240, BIN_WORDS = (BINS + 63) / 64 };
 
 struct zone {
     pfn_t first, end;
@@ -176,6 +172,11 @@ static void resize_run(struct zone *zone, struct run run, uint32_t pages) {
     list_insert(zone, new_bin, run.first);
 }
 
+/* runs_free() reads it without the lock. */
+static void write_free(struct zone *zone, size_t pages) {
+    __atomic_store_n(&zone->pages, pages, __ATOMIC_RELAXED);
+}
+
 /* Cuts pages out of a run. */
 static void cut(struct run run, pfn_t first, uint32_t pages) {
     struct zone *zone = zone_at(run.first);
@@ -188,7 +189,7 @@ static void cut(struct run run, pfn_t first, uint32_t pages) {
     bitmap_clear_run(state.free_map, first, first + pages);
     if (after > 0)
         link_run(zone, first + pages, after);
-    zone->pages -= pages;
+    write_free(zone, zone->pages - pages);
 }
 
 /* Enters pages of one zone. */
@@ -211,7 +212,7 @@ static void give(pfn_t first, uint32_t pages) {
         link_run(zone, first, whole);
     }
     bitmap_set_run(state.free_map, first, end);
-    zone->pages += pages;
+    write_free(zone, zone->pages + pages);
 }
 
 void runs_give(pfn_t first, uint32_t pages) {
@@ -274,14 +275,12 @@ static pfn_t take_from_zone(const struct zone *zone, const struct request *reque
     return PFN_NONE;
 }
 
-/* The free pages on both sides of a border, as one run over as many borders as it crosses; 0 pages if it isn't free on
- * both sides. */
+/* The free pages on both sides of a border, as one run, over the next border up too; 0 pages if it isn't free on both
+ * sides. */
 static struct run run_over(pfn_t border) {
     if (border >= state.end || !is_free(border) || !is_free(border - 1))
         return (struct run){ border, 0 };
-    pfn_t first = run_to(border - 1).first;
-    while (first == zone_at(first)->first && first > 0 && is_free(first - 1))
-        first = run_to(first - 1).first;
+    pfn_t first = run_to(border - 1).first; /* what goes on below it is seen from the next border down */
     struct run last = run_from(border);
     while (is_free(last.first + last.pages))
         last = run_from(last.first + last.pages);

@@ -17,17 +17,14 @@ enum {
     RUNS_ZONE_HIGH,
     RUNS_ZONES,
 };
-enum {
-    RUNS_LOW_END = 1 << 12,
-    RUNS_DMA32_END = 1 << 20
-};
+enum { RUNS_LOW_END = 1 << 12, RUNS_DMA32_END = 1 << 20 };
 
 static inline unsigned runs_zone(pfn_t pfn) {
     return (unsigned)(pfn >= RUNS_LOW_END) + (unsigned)(pfn >= RUNS_DMA32_END);
 }
 
-/* Starts empty. Bit p of `free_map` says that page p is in a free run, word p of `words` is the page's while it is; both reach
- * to page `end`, and all bits of the map are 0 now. */
+/* Starts empty. Bit p of `free_map` says that page p is in a free run, word p of `words` is the page's while it is;
+ * both reach to page `end`, and all bits of the map are 0 now. */
 void runs_init(uintptr_t *free_map, union palloc_word *words, pfn_t end);
 
 /* Enters pages that aren't free, merging them with their neighbours. */

@@ -1,12 +1,12 @@
 /* Layer 2, the descriptors' place.
  *
- * All carving, the map function's own included, is done before anybody reads the map's free extents: what is carved later
- * would be owned twice. The RAM extents are the union of free and carved pages and the image, which carving doesn't
- * change, so they can be noted in between.
+ * All carving, the map function's own included, is done before anybody reads the map's free extents: what is carved
+ * later would be owned twice. The RAM extents are the union of free and carved pages and the image, which carving
+ * doesn't change, so they can be noted in between.
  *
- * The words of an extent lie in descriptor pages, each for 512 pages of RAM. Two extents less than that apart may share
- * one, which is then mapped for the first of them. Contiguous pages are preferred, since few mappings describe them; on a
- * map in pieces each refusal halves the size that is asked for, down to single pages.
+ * The words of an extent lie in descriptor pages, each for 512 pages of RAM. Two extents less than that apart may
+ * share one, which is then mapped for the first of them. Contiguous pages are preferred, since few mappings describe
+ * them; on a map in pieces each refusal halves the size that is asked for, down to single pages.
  *
  * Not done: the bitmaps are not sparse. A map with RAM at 1 TiB needs 96 MiB of them, whatever lies between. */
 #include <base/bits.h>
@@ -15,9 +15,7 @@
 #include <mem/bitmap.h>
 #include <mem/palloc_tables.h>
 
-enum {
-    WORDS_IN_PAGE = 4096 / sizeof(union palloc_word)
-};
+enum { WORDS_IN_PAGE = 4096 / sizeof(union palloc_word) };
 
 struct layout {
     uint64_t words_bytes, bitmap_bytes, total_bytes;

@@ -11,8 +11,8 @@
  *   L2  used + free objects of a page = per_page; the sum of used over all pages = objects.
  *   L3  at most one page is wholly free, and then spare is 1.
  *
- * A double free of an object is seen in debug builds by walking the page's free list; always seen: an address that is not
- * an object's, a page that isn't this pool's, a page with nothing in use. */
+ * A double free of an object is seen in debug builds by walking the page's free list; always seen: an address that is
+ * not an object's, a page that isn't this pool's, a page with nothing in use. */
 #include <mem/pool.h>
 #include <base/check.h>
 #include <base/fail.h>

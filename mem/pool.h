@@ -33,7 +33,8 @@ struct pool {
 /* object_bytes: 8 to 1024. */
 void pool_init(struct pool *pool, const char *name, size_t object_bytes, const struct pool_source *source);
 
-/* An object with unspecified contents, aligned to 16 bytes if its size is a multiple of 16, else to 8. NULL when the source has no page. */
+/* An object with unspecified contents, aligned to 16 bytes if its size is a multiple of 16, else to 8. NULL when the
+ * source has no page. */
 void *pool_take(struct pool *pool);
 
 /* What isn't an object in use of this pool is a broken contract. */

@@ -5,8 +5,8 @@
  *     undo      unmap what is mapped (which frees pages and tables) -> give the range back
  *
  * pvalloc maps while it still may fail. That is safe: nobody knows the range yet, and the undo flushes like any unmap.
- * The context's lock is held throughout, so a half-made range is never seen by another. Freeing gives up the range first
- * under that lock, because splitting a range is the one step that can fail, and nothing may be unmapped then. */
+ * The context's lock is held throughout, so a half-made range is never seen by another. Freeing gives up the range
+ * first under that lock, because splitting a range is the one step that can fail, and nothing may be unmapped then. */
 #include <mem/valloc.h>
 #include <base/check.h>
 #include <base/string.h>

@@ -21,8 +21,8 @@ extern "C" {
  * Cost: O(log ranges). */
 void *valloc(size_t pages, struct context *context);
 
-/* The range, physical pages (not necessarily contiguous) and the mappings in one step, all or nothing. Read and write, never
- * executable; zeroed if the context is a task's. Cost: O(pages), the context's lock held. */
+/* The range, physical pages (not necessarily contiguous) and the mappings in one step, all or nothing. Read and write,
+ * never executable; zeroed if the context is a task's. Cost: O(pages), the context's lock held. */
 void *pvalloc(size_t pages, struct context *context);
 
 /* What differs from the plain forms; all zero is the plain form. */
@@ -39,13 +39,13 @@ struct valloc_options {
     pfn_t limit; /* physical pages below this number; 0: none */
 };
 
-/* 0 with *range set, or ERR_INVALID, ERR_EXISTS (the fixed place is taken), ERR_NO_SPACE, ERR_NO_MEMORY; a task's executable memory and
- * anything else follows frame_map(). */
+/* 0 with *range set, or ERR_INVALID, ERR_EXISTS (the fixed place is taken), ERR_NO_SPACE, ERR_NO_MEMORY; a task's
+ * executable memory and anything else follows frame_map(). */
 int valloc_with(struct context *context, size_t pages, const struct valloc_options *options, void **range);
 int pvalloc_with(struct context *context, size_t pages, const struct valloc_options *options, void **range);
 
-/* Gives back a range of the kernel's context, or a part that includes its first or last page. Mappings in it are removed
- * first, and pages that only they kept are freed. The address can be handed out again when it returns. */
+/* Gives back a range of the kernel's context, or a part that includes its first or last page. Mappings in it are
+ * removed first, and pages that only they kept are freed. The address can be handed out again when it returns. */
 void vfree(uintptr_t num, size_t pages);
 
 /* The same in any context, and for a part from the middle, which leaves two ranges and so may fail: ERR_NO_MEMORY. */
@@ -55,9 +55,9 @@ int vfree_in(struct context *context, uintptr_t num, size_t pages);
 void pvfree(uintptr_t num, size_t pages);
 int pvfree_in(struct context *context, uintptr_t num, size_t pages);
 
-/* Device memory at any physical address, not page-aligned if need be, in the kernel's context: read and write, cached as
- * `cache` says (PAGE_UNCACHED, PAGE_WRITE_COMBINING, 0: write-back). RAM is refused, but for what the loader left (modules), which is
- * mapped read-only and write-back alone. NULL when refused or short. */
+/* Device memory at any physical address, not page-aligned if need be, in the kernel's context: read and write, cached
+ * as `cache` says (PAGE_UNCACHED, PAGE_WRITE_COMBINING, 0: write-back). RAM is refused, but for what the loader left
+ * (modules), which is mapped read-only and write-back alone. NULL when refused or short. */
 void *io_map(uint64_t physical, size_t bytes, unsigned cache);
 void io_unmap(void *address, size_t bytes);
 

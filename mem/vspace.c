@@ -9,9 +9,10 @@
  * A search goes from left to right with two bounds: where the occupied pages before this subtree end, and where those
  * after it begin. The longest gap that the subtree can offer is then the largest of its own gap and its two edges.
  *
- * A request of n pages (guards included) aligned to a first looks for a gap of n + a - 1, in which it surely fits: every
- * subtree entered holds such a gap, so the search doesn't turn back, but for the two paths along the request's own bounds. Only if
- * there is none, it looks at every gap of at least n, one by one: slower, but nothing that fits is refused.
+ * A request of n pages (guards included) aligned to a first looks for a gap of n + a - 1, in which it surely fits:
+ * every subtree entered holds such a gap, so the search doesn't turn back, but for the two paths along the request's
+ * own bounds. Only if there is none, it looks at every gap of at least n, one by one: slower, but nothing that fits is
+ * refused.
  *
  * Invariants, checked by vspace_audit():
  *   V1  ranges and their guards are disjoint, in order and inside the space; no range is empty.

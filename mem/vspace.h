@@ -5,8 +5,8 @@
  * attributes are merged into one if both ask for it.
  *
  * Context: the caller excludes others (mem/context.h: the context's lock). Nodes come from a pool.
- * Cost: O(log n) in the ranges; an aligned or bounded request that only just fits somewhere may look at every gap that is
- * long enough. All numbers are virtual page numbers, all lengths pages. */
+ * Cost: O(log n) in the ranges; an aligned or bounded request that only just fits somewhere may look at every gap that
+ * is long enough. All numbers are virtual page numbers, all lengths pages. */
 #ifndef MEM_VSPACE_H
 #define MEM_VSPACE_H
 
@@ -64,8 +64,8 @@ struct vspace_request {
  * ERR_NO_MEMORY: no node. */
 int vspace_take(struct vspace *space, const struct vspace_request *request, uintptr_t *first);
 
-/* Gives back a range or a part of one; the rest keeps its guards, as far as the hole has room for them. ERR_FAULT: not within one range;
- * ERR_NO_MEMORY: a part from the middle needs a node and there is none. Nothing has changed then. */
+/* Gives back a range or a part of one; the rest keeps its guards, as far as the hole has room for them. ERR_FAULT: not
+ * within one range; ERR_NO_MEMORY: a part from the middle needs a node and there is none. Nothing has changed then. */
 int vspace_give(struct vspace *space, uintptr_t first, uintptr_t pages);
 
 /* vspace_give() would need a node for this part. */

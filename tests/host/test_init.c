@@ -41,7 +41,7 @@ TEST(mem_init_without_usable_ram_says_so) {
     expect(string_equal(why, "the memory map has no usable page"));
 }
 
-/* --- Live tables of an embedder's ---------------------------------------------------------------------------------- */
+/* --- Live tables of an embedder's --------------------------------------------------------------------------------- */
 
 static struct bootmap map;
 static struct bootmap_range ranges[64];

@@ -1,5 +1,6 @@
-/* Random lives of the kernel's context and some tasks', on the pretend MMU, judged page by page: what a context shows must be what a
- * plain table of records says, found by the MMU's own walk; memory must keep the words that were written to it. */
+/* Random lives of the kernel's context and some tasks', on the pretend MMU, judged page by page: what a context shows
+ * must be what a plain table of records says, found by the MMU's own walk; memory must keep the words that were written
+ * to it. */
 #include <arch/host/mmu.h>
 #include <base/bits.h>
 #include <base/string.h>
@@ -153,7 +154,8 @@ TEST(contexts_show_what_was_mapped_and_nothing_else_over_random_lives_in_5_gib) 
     live(&machine_list[2]);
 }
 
-/* The judge must be able to fail: an entry cleared behind the manager's back, without a flush, is a stale translation. */
+/* The judge must be able to fail: an entry cleared behind the manager's back, without a flush, is a stale
+ * translation. */
 TEST(pretend_mmu_notices_a_missed_flush) {
     machine_boot(machine_list[0].entries, machine_list[0].count);
     volatile char *memory = pvalloc(1, context_kernel());

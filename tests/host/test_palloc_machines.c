@@ -1,5 +1,5 @@
 /* palloc and frame alone, on machines of their own without an MMU. */
-#include <tests/host/palloc_model.h>
+#include <tests/host/palloc_model_steps.h>
 #include <tests/test.h>
 
 #define COUNT(array)         (sizeof(array) / sizeof((array)[0]))
@@ -38,7 +38,7 @@ static struct palloc_stats stats_now(void) {
     return stats;
 }
 
-/* --- Against the model -------------------------------------------------------------------------------------------- */
+/* --- Against the model ------------------------------------------------------------------------------------------- */
 
 /* A few pages around each border: below 16 MiB and 4 GiB, so that runs cross both. */
 static const struct model_entry around_borders[] = {
@@ -87,7 +87,7 @@ TEST(palloc_agrees_with_the_model_on_ram_in_crumbs) {
     play(crumbs, COUNT(crumbs), 5, 100000);
 }
 
-/* --- Borders ------------------------------------------------------------------------------------------------------ */
+/* --- Borders ----------------------------------------------------------------------------------------------------- */
 
 TEST(palloc_serves_a_run_across_the_border_at_16_mib) {
     static const struct model_entry entries[] = { { 0xff0, 0x20, BOOTMAP_FREE }, { 0x10, 0x10, BOOTMAP_FREE } };
@@ -142,7 +142,21 @@ TEST(palloc_finds_the_run_below_a_limit_among_longer_ones_above) {
     expect_equal(take(1, 1, 1), PFN_NONE);
 }
 
-/* --- Low memory ---------------------------------------------------------------------------------------------------- */
+TEST(palloc_stats_find_the_longest_of_a_bin) {
+    static const struct model_entry longer_first[] = { { 0x100, 17, BOOTMAP_FREE },
+                                                       { 0x200, 16, BOOTMAP_FREE },
+                                                       { 0x300, 3, BOOTMAP_FREE } };
+    static const struct model_entry longer_last[] = { { 0x100, 16, BOOTMAP_FREE },
+                                                      { 0x200, 17, BOOTMAP_FREE },
+                                                      { 0x300, 3, BOOTMAP_FREE } };
+    BOOT(&model, longer_first);
+    expect_equal(stats_now().largest, 17);
+    BOOT(&model, longer_last);
+    expect_equal(stats_now().largest, 17);
+    expect_equal(take(17, 1, 0), 0x200);
+}
+
+/* --- Low memory -------------------------------------------------------------------------------------------------- */
 
 static unsigned zone_of(pfn_t pfn) {
     return (unsigned)(pfn >= MODEL_LOW) + (unsigned)(pfn >= MODEL_DMA32);
@@ -179,7 +193,7 @@ TEST(palloc_of_single_pages_below_4_gib_leaves_higher_ones) {
     expect_equal(none, PFN_NONE);
 }
 
-/* --- All memory ----------------------------------------------------------------------------------------------------- */
+/* --- All memory -------------------------------------------------------------------------------------------------- */
 
 TEST(palloc_gives_each_page_once_and_joins_them_again_in_any_order) {
     static const struct model_entry entries[] = { { 0, 0x9f, BOOTMAP_FREE }, { 0x100, 0x3000, BOOTMAP_FREE } };
@@ -224,7 +238,7 @@ TEST(palloc_finds_a_run_that_only_cached_pages_complete) {
     expect_equal(take(all, 1, 0), 0x1000);
 }
 
-/* --- Set-up -------------------------------------------------------------------------------------------------------- */
+/* --- Set-up ------------------------------------------------------------------------------------------------------ */
 
 TEST(palloc_set_up_and_long_runs_write_few_words) {
     static const struct model_entry entries[] = { { 0x100, 0x80000, BOOTMAP_FREE } };
@@ -299,7 +313,7 @@ TEST(palloc_describes_16_gib) {
     palloc_audit();
 }
 
-/* --- The loader's pages ---------------------------------------------------------------------------------------------- */
+/* --- The loader's pages ------------------------------------------------------------------------------------------ */
 
 TEST(palloc_reclaim_joins_the_loaders_pages_with_their_neighbours) {
     static const struct model_entry entries[] = { { 0x100, 0x100, BOOTMAP_FREE }, { 0x140, 8, BOOTMAP_LOADER } };
@@ -319,7 +333,7 @@ TEST(palloc_reclaim_joins_the_loaders_pages_with_their_neighbours) {
     palloc_audit();
 }
 
-/* --- Counters --------------------------------------------------------------------------------------------------------- */
+/* --- Counters ---------------------------------------------------------------------------------------------------- */
 
 TEST(frame_counts_four_million_mappings_and_refuses_the_next) {
     BOOT(&model, small);

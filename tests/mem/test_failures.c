@@ -1,5 +1,5 @@
-/* Every public call that can fail, with its n-th inner request failing, n = 1, 2, 3... until it succeeds. After each failure the
- * logical state (mem/audit.h) must be what it was before. */
+/* Every public call that can fail, with its n-th inner request failing, n = 1, 2, 3... until it succeeds. After each
+ * failure the logical state (mem/audit.h) must be what it was before. */
 #include <base/config.h>
 #include <base/fail.h>
 #include <base/fmt.h>

@@ -3,8 +3,8 @@
 #include <mem/paging.h>
 #include <tests/test.h>
 
-/* Tables of our own, never loaded: what they say is looked at with paging_find() here, and by a walk of their entries that
- * shares no code with mem/paging.c below. */
+/* Tables of our own, never loaded: what they say is looked at with paging_find() here, and by a walk of their entries
+ * that shares no code with mem/paging.c below. */
 static struct paging tables;
 
 #define AT ((uintptr_t)0x40000000)
