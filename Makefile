@@ -37,6 +37,7 @@ help:
 ## make compile_commands.json   for editors
 ## make clean        remove build/
 
+VERSION := 0.1
 comma := ,
 CC_NAME := $(if $(findstring clang,$(notdir $(CC))),clang,gcc)
 DEBUG_NAME := $(if $(filter 1,$(DEBUG)),debug,release)
@@ -52,10 +53,11 @@ endif
 MMU_SOURCES := $(wildcard arch/x86/mmu.c arch/x86/processor.c arch/x86/memory.c arch/x86/memory.S arch/x86/$(ARCH)/view.c arch/x86/$(ARCH)/runtime.c)
 LIBRARY_SOURCES := $(wildcard base/*.c mem/*.c) $(MMU_SOURCES)
 BOOT_SOURCES := $(filter-out $(MMU_SOURCES),$(wildcard arch/x86/*.[cS] arch/x86/$(ARCH)/*.[cS] boot/*.c))
-KERNEL_SOURCES := $(wildcard kernel/*.c tests/*.c tests/base/*.c tests/mem/*.c tests/kernel/*.c)
+KERNEL_SOURCES := $(wildcard kernel/*.c tests/*.c tests/base/*.c tests/mem/*.c tests/kernel/*.c tests/guest/*.c)
 HOST_COMMON_SOURCES := $(wildcard base/*.c mem/*.c arch/host/*.c)
-# Of the kernel, what reads bytes from outside also runs on the host.
-HOST_KERNEL_SOURCES := $(wildcard kernel/elf.c kernel/cpio.c)
+# Of the kernel and its boot code, what reads bytes from outside also runs on the host.
+HOST_KERNEL_SOURCES := $(wildcard kernel/elf.c kernel/cpio.c boot/loader.c boot/multiboot1.c boot/multiboot2.c boot/pvh.c) \
+	boot/command_line.c
 HOST_SOURCES := $(HOST_COMMON_SOURCES) $(HOST_KERNEL_SOURCES) \
 	$(wildcard tests/*.c tests/base/*.c tests/mem/*.c tests/kernel/*.c tests/host/*.c)
 FUZZERS := $(patsubst fuzz/%.c,%,$(wildcard fuzz/fuzz_*.c))
@@ -77,9 +79,10 @@ LD_FLAGS_x86_64 := -m elf_x86_64
 LD_FLAGS_i386 := -m elf_i386
 
 # No register but the general ones belongs to the kernel, and no red zone survives an interrupt.
-KERNEL_FLAGS := $(WARNINGS) -ffreestanding -O2 -g -fno-pic -fno-pie -fno-stack-protector -fno-omit-frame-pointer \
-	-fno-asynchronous-unwind-tables -fno-strict-aliasing -mgeneral-regs-only -mno-red-zone $(WIDTH_FLAGS_$(ARCH)) \
-	-I. -Iarch/x86/$(ARCH) $(OPTIONS)
+CODE_FLAGS := -ffreestanding -fno-pic -fno-pie -fno-stack-protector -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
+	-fno-strict-aliasing -mgeneral-regs-only -mno-red-zone $(WIDTH_FLAGS_$(ARCH))
+KERNEL_FLAGS := $(WARNINGS) -O2 -g $(CODE_FLAGS) -I. -Iarch/x86/$(ARCH) $(OPTIONS)
+PC_FLAGS := $(CODE_FLAGS) $(OPTIONS)
 LINK_FLAGS := $(LD_FLAGS_$(ARCH)) -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none
 
 # Strict C11: glibc's own valloc() would clash otherwise. Hidden: a sanitizer's library must not find our names.
@@ -195,13 +198,35 @@ run-fuzz_%: $(F)/fuzz_%
 	$< -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=build/corpus/fuzz_$*- \
 		build/corpus/fuzz_$*
 
+# --- Measuring -------------------------------------------------------------------------------------------------------------
+# The same cases as a program for callgrind and as a kernel; without sanitizers, and as the kernels are optimized.
+
+M := build/bench$(WIDTH)-$(CC_NAME)
+BENCH_CASES := $(filter-out bench/host% bench/guest.c,$(wildcard bench/*.c))
+BENCH_SOURCES := $(BENCH_CASES) $(wildcard bench/host*.c base/*.c mem/*.c arch/x86/memory.c)
+BENCH_FLAGS := $(subst -O1,-O2,$(subst CONFIG_DEBUG=1,CONFIG_DEBUG=0,$(HOST_FLAGS))) -fno-pic -fno-pie \
+	-fno-stack-protector -mgeneral-regs-only
+
+$(M)/%.c.o: %.c $(BUILD_FILES)
+	@mkdir -p $(@D)
+	$(CC) $(BENCH_FLAGS) -MMD -MP -c -o $@ $<
+
+bench-host: $(M)/cases
+$(M)/cases: $(call OBJECTS,$(M),$(BENCH_SOURCES))
+	$(CC) $(BENCH_FLAGS) -no-pie -o $@ $^
+
+bench-kernel: $(B)/bench/bench
+$(B)/bench/bench: $(call OBJECTS,$(B),$(BENCH_CASES) bench/guest.c) $(ARCHIVES) arch/x86/$(ARCH)/kernel.ld tools/symbols.sh
+	$(link_kernel)
+.PHONY: bench-host bench-kernel
+
 # --- Checks ---------------------------------------------------------------------------------------------------------------
 
 HEADER_INCLUDES := -I. -Iarch/x86/$(ARCH)
 headers:
 	@for header in $(HEADERS) $(wildcard arch/x86/$(ARCH)/*.h); do \
 		echo "#include <$$header>" | $(CC) $(KERNEL_FLAGS) -x c -fsyntax-only - || exit 1; \
-		echo "#include <$$header>" | $(CC) $(filter-out -std=c11,$(KERNEL_FLAGS)) -std=c++11 -x c++ -fsyntax-only - || exit 1; \
+		echo "#include <$$header>" | $(CC) $(filter-out -std=c11 -Wshadow,$(KERNEL_FLAGS)) -std=c++11 -x c++ -fsyntax-only - || exit 1; \
 	done
 
 layers:
@@ -227,14 +252,16 @@ bench:
 	@tools/deps bench
 	@tools/bench
 
+# The linker script includes image.ld by its path from the tree's root; installed, it holds it.
+INSTALLED := $(DESTDIR)$(PREFIX)
 install: lib
-	install -d $(DESTDIR)$(PREFIX)/lib/xelix-mm/$(ARCH) $(DESTDIR)$(PREFIX)/lib/pkgconfig
-	install -m 644 $(ARCHIVES) arch/x86/$(ARCH)/kernel.ld $(DESTDIR)$(PREFIX)/lib/xelix-mm/$(ARCH)
-	install -m 755 tools/symbols.sh $(DESTDIR)$(PREFIX)/lib/xelix-mm
-	for header in $(PUBLIC_HEADERS); do \
-		install -D -m 644 $$header $(DESTDIR)$(PREFIX)/include/xelix-mm/$$header; done
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@ARCH@|$(ARCH)|' -e 's|@FLAGS@|$(WIDTH_FLAGS_$(ARCH)) $(OPTIONS)|' tools/xelix-mm.pc.in \
-		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/xelix-mm-$(ARCH).pc
+	@install -d $(INSTALLED)/lib/xelix-mm/$(ARCH) $(INSTALLED)/lib/pkgconfig
+	install -m 644 $(ARCHIVES) $(INSTALLED)/lib/xelix-mm/$(ARCH)
+	sed -e '/^INCLUDE/{r arch/x86/image.ld' -e 'd}' arch/x86/$(ARCH)/kernel.ld > $(INSTALLED)/lib/xelix-mm/$(ARCH)/kernel.ld
+	install -m 755 tools/symbols.sh $(INSTALLED)/lib/xelix-mm
+	@for header in $(PUBLIC_HEADERS); do install -D -m 644 $$header $(INSTALLED)/include/xelix-mm/$$header || exit 1; done
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@ARCH@|$(ARCH)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@FLAGS@|$(PC_FLAGS)|' \
+		tools/xelix-mm.pc.in > $(INSTALLED)/lib/pkgconfig/xelix-mm-$(ARCH).pc
 
 json_entry = printf '{"directory": "%s", "file": "%s", "command": "%s"},\n' '$(CURDIR)' '$(1)' '$(CC) $(2) -c $(1)';
 compile_commands.json: $(BUILD_FILES) FORCE
@@ -250,4 +277,4 @@ clean:
 .PHONY: help run test test-long bench lib kernel iso examples host-test host-build fuzz fuzz-build headers layers install \
 	format format-check clean FORCE
 
--include $(shell find $(B) $(H) $(F) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) $(H) $(F) $(M) -name '*.d' 2>/dev/null)
