@@ -12,5 +12,6 @@ unsigned fail_seen(void) {
 }
 
 bool fail_count(void) {
-    return ++state.seen == state.armed;
+    state.seen++;
+    return state.armed != 0 && state.seen == state.armed; /* the count may wrap to 0 in a long life */
 }

@@ -17,6 +17,7 @@ extern "C" {
 enum lock_rank {
     LOCK_RANK_CONSOLE = 1,
     LOCK_RANK_PALLOC,
+    LOCK_RANK_RESERVE,
     LOCK_RANK_POOL_PAGES,
     LOCK_RANK_PAGING,
     LOCK_RANK_POOL,

@@ -16,11 +16,13 @@
 #include <boot/loader.h>
 #include <boot/screen.h>
 #include <mem/init.h>
+#include <mem/ul_visible.h>
 
 /* k painted ranges need 2k + 1; the rest is for what the memory manager carves. */
 enum {
     RANGES_MAX = 2 * (BOOT_ENTRIES_MAX + BOOT_MODULES_MAX + LOADER_AREAS_MAX + 1) + 1 + 64,
-    SEGMENTS_MAX = 4 + LAYOUT_STACKS
+    WINDOW_PARTS = 3,
+    SEGMENTS_MAX = 4 + LAYOUT_STACKS + WINDOW_PARTS
 };
 
 static struct {
@@ -29,7 +31,8 @@ static struct {
     struct bootmap map;
     struct bootmap_range ranges[RANGES_MAX];
     struct mem_segment segments[SEGMENTS_MAX];
-    size_t segment_count;
+    struct ul_visible_part window[WINDOW_PARTS];
+    size_t segment_count, window_count;
 } state;
 
 NORETURN void boot_main(uint32_t magic, uint32_t physical);
@@ -112,21 +115,36 @@ static void paint_map(void) {
     info->map = &state.map;
 }
 
-static void add_segment(const void *first, const void *end, unsigned attributes) {
+static void add_segment(const void *first, const void *end, uint64_t physical, unsigned attributes) {
     size_t pages = (size_t)((const char *)end - (const char *)first) / PAGE_SIZE;
     if (pages == 0)
         return;
     state.segments[state.segment_count++] =
-        (struct mem_segment){ (uintptr_t)first, (pfn_t)(image_physical(first) >> PAGE_SHIFT), pages, attributes };
+        (struct mem_segment){ (uintptr_t)first, (pfn_t)(physical >> PAGE_SHIFT), pages, attributes };
+}
+
+static void add_image(const void *first, const void *end, unsigned attributes) {
+    add_segment(first, end, image_physical(first), attributes);
+}
+
+/* For the kernel's tables and, as a list of its own, for every task's. */
+static void add_window(const void *first, const void *end, unsigned attributes) {
+    add_segment(first, end, image_window_to_physical(first), attributes | PAGE_GLOBAL);
+    const struct mem_segment *segment = &state.segments[state.segment_count - 1];
+    state.window[state.window_count++] =
+        (struct ul_visible_part){ segment->address, segment->first, segment->pages, segment->attributes };
 }
 
 static void list_segments(void) {
-    add_segment(image_first, image_text_end, PAGE_EXECUTE);
-    add_segment(image_rodata, image_rodata_end, 0);
+    add_image(image_first, image_text_end, PAGE_EXECUTE);
+    add_image(image_rodata, image_rodata_end, 0);
     for (size_t i = 0; i < LAYOUT_STACKS; i++)
-        add_segment(kernel_stacks[i].bytes, kernel_stacks[i].bytes + LAYOUT_STACK_BYTES, PAGE_WRITE);
-    add_segment(image_data, image_data_end, PAGE_WRITE);
-    add_segment(image_symbols, image_symbols_end, 0);
+        add_image(kernel_stacks[i].bytes, kernel_stacks[i].bytes + LAYOUT_STACK_BYTES, PAGE_WRITE);
+    add_image(image_data, image_data_end, PAGE_WRITE);
+    add_image(image_symbols, image_symbols_end, 0);
+    add_window(image_window_first, image_window_rodata, PAGE_EXECUTE);
+    add_window(image_window_rodata, image_window_data, 0);
+    add_window(image_window_data, image_window_end, PAGE_WRITE);
 }
 
 static void start_memory(void) {
@@ -146,6 +164,7 @@ static void start_memory(void) {
     if (mem_init(&boot, &why) != 0)
         refuse("memory", why);
     descriptors_root(arch_root());
+    ul_visible_set(state.window, state.window_count);
     report_memory_is_up();
 }
 

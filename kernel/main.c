@@ -6,6 +6,7 @@
 #include <boot/boot.h>
 #include <kernel/mistake.h>
 #include <kernel/monitor.h>
+#include <kernel/run.h>
 #include <kernel/show.h>
 #include <kernel/tour.h>
 
@@ -31,6 +32,10 @@ int kernel_main(const struct boot_info *info) {
         mistake_make(mistake);
     console_print("\ntour\n");
     bool good = tour_run();
+    run_start(info);
+    char program[64];
+    if (boot_option(info, "run", program, sizeof(program)))
+        good = run_words(program) == 0 && good;
     good = run_tests(info) && good;
     if (!boot_has_word(info, "batch")) {
         console_print("\n`help` lists the commands, `quit` powers off\n");

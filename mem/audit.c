@@ -5,13 +5,15 @@
  * Counting that page by page would need a counter a page. Instead both sides are summed with a random-looking weight
  * for each page: the sums are equal if all counts are, and differ otherwise but for a chance of 2^-64.
  *
- * The frame view, the descriptors and the kernel's image are mapped uncounted at boot and stand outside. */
+ * The frame view and the descriptors are mapped uncounted at boot and stand outside. So do the image's pages: their
+ * first mapping is counted but lies outside the ranges, where no audit walks. */
 #include <mem/audit.h>
 #include <base/check.h>
 #include <mem/context.h>
 #include <mem/frame.h>
 #include <mem/init.h>
 #include <mem/nodes.h>
+#include <mem/ul_visible.h>
 
 /* A bijection of 64 bits that spreads every input bit over all output bits (multiply, xor, shift, by odd constants). */
 static uint64_t mix(uint64_t value) {
@@ -28,10 +30,14 @@ static uint64_t chain(uint64_t hash, uint64_t value) {
 
 /* --- A1 ----------------------------------------------------------------------------------------------------------- */
 
+static bool is_weighed(enum frame_owner owner) {
+    return owner != FRAME_NOT_RAM && owner != FRAME_TABLE && owner != FRAME_KERNEL;
+}
+
 static void weigh_leaf(void *to, uintptr_t page, pfn_t pfn, unsigned attributes) {
     (void)page;
     (void)attributes;
-    if (palloc_state(pfn) != PALLOC_NOT_RAM)
+    if (is_weighed(frame_get(pfn).owner))
         *(uint64_t *)to += mix(pfn);
 }
 
@@ -41,7 +47,7 @@ static uint64_t weigh_frames(void) {
     for (size_t i = 0; palloc_ram(i, &run); i++)
         for (pfn_t pfn = run.first; (pfn = palloc_next_taken(pfn, run.end)) < run.end; pfn++) {
             struct frame frame = frame_get(pfn);
-            if (frame.owner != FRAME_TABLE)
+            if (is_weighed(frame.owner))
                 sum += frame.mappings * mix(pfn);
         }
     return sum;
@@ -53,6 +59,8 @@ static void audit_counts(void) {
         struct context *context = context_by_number(number);
         uintptr_t first = context->ranges.first, pages = context->ranges.end - first;
         paging_audit(&context->tables, page_address(first), pages, weigh_leaf, &shown);
+        if (context->task)
+            ul_visible_audit(&context->tables, weigh_leaf, &shown);
     }
     paging_audit(&context_kernel()->tables, mem_layout.nodes, NODES_PAGES, weigh_leaf, &shown);
     require(shown == counted, "audit: A1 broken: the pages' mapping counts aren't the translations that exist");

@@ -6,6 +6,7 @@
 #include <mem/context.h>
 #include <base/check.h>
 #include <mem/nodes.h>
+#include <mem/ul_visible.h>
 
 static struct {
     struct lock lock;
@@ -65,6 +66,11 @@ struct context *context_create(const char *name) {
         pool_give(&state.contexts, context);
         return NULL;
     }
+    if (ul_visible_map(&context->tables) != 0) {
+        paging_destroy(&context->tables);
+        pool_give(&state.contexts, context);
+        return NULL;
+    }
     vspace_init(&context->ranges, page_number(GEOMETRY_TASK_FIRST), page_number(GEOMETRY_TASK_END), &state.ranges);
     link(context);
     return context;
@@ -80,6 +86,7 @@ void context_destroy(struct context *context) {
         page = range->end;
     }
     vspace_clear(&context->ranges);
+    ul_visible_unmap(&context->tables);
     paging_destroy(&context->tables);
     pool_give(&state.contexts, context);
 }
@@ -110,6 +117,8 @@ const char *context_range_name(unsigned attributes) {
         return "pvalloc";
     case CONTEXT_RANGE_IO:
         return "io_map";
+    case CONTEXT_RANGE_AREA:
+        return "task";
     default:
         return "unknown";
     }

@@ -42,6 +42,7 @@ enum context_range {
     CONTEXT_RANGE_EMPTY = 1, /* valloc */
     CONTEXT_RANGE_PAGES = 2, /* pvalloc */
     CONTEXT_RANGE_IO = 3,    /* io_map */
+    CONTEXT_RANGE_AREA = 4,  /* a task's own: mem/area.h */
     CONTEXT_RANGE_KIND = 7,  /* the bits of the above */
 };
 const char *context_range_name(unsigned attributes);

@@ -214,7 +214,9 @@ static int may_map(const struct frame *frame, unsigned attributes) {
     bool writes = (attributes & PAGE_WRITE) != 0, executes = (attributes & PAGE_EXECUTE) != 0;
     if (frame->owner == FRAME_FREE || frame->owner == FRAME_NOT_RAM)
         return ERR_FAULT;
-    if (frame->owner == FRAME_TABLE)
+    if (frame->owner == FRAME_TABLE || frame->owner == FRAME_METADATA)
+        return ERR_REFUSED;
+    if (attributes & (PAGE_UNCACHED | PAGE_WRITE_COMBINING)) /* the frame view has it write-back (SDM 3A, 11.12.4) */
         return ERR_REFUSED;
     if ((attributes & PAGE_USER) && !kept_by_counts(frame))
         return ERR_REFUSED;

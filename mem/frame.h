@@ -65,7 +65,8 @@ uint32_t frame_table_entries(pfn_t pfn, int change);
 /* Counts one more mapping with these rights (PAGE_WRITE, PAGE_EXECUTE, PAGE_USER of arch/x86/pte.h). Nothing changes
  * on failure: ERR_LIMIT when the counter is full, ERR_REFUSED when it would make the page writable in one place and
  * executable in another, or would show ring 3 a page that isn't a caller's or kept by mappings (table, heap, pool,
- * kernel), or any context a table's page; ERR_FAULT for a page that is free or never ours. */
+ * kernel), or any context a page of tables or descriptors, or any page of RAM with another cache type than write-back,
+ * which the frame view has it with; ERR_FAULT for a page that is free or never ours. */
 int frame_map(pfn_t pfn, unsigned attributes);
 
 /* Counts one mapping less; the page is freed if nothing else keeps it. Must come after every processor forgot the

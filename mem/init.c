@@ -6,7 +6,8 @@
  *     3 view       x86_64: all RAM but the kernel's image is mapped; i386: the table of the slots maps itself
  *     4 switch     the new tables are loaded; the early view ends, the final one begins
  *     5 palloc     its descriptors are mapped through the final view, then written at their final address
- *     6 frame      pages taken in 2, 3 and 5 get their owners; from here on tables come from palloc and mappings count
+ *     6 frame      pages taken in 2, 3 and 5 get their owners, those of the image their first mapping; from here on
+ *                  tables come from palloc and mappings count
  *     7 nodes, contexts
  *
  * The kernel's text is left out of the view, so that it is writable nowhere. */
@@ -52,10 +53,11 @@ static int make_tables(const struct mem_boot *request, const char **why) {
     if (request->root != PFN_NONE) {
         paging_adopt(tables, request->root);
         tables->boot_tables = carve_table;
-        if (paging_count(tables, mem_layout.view, (mem_layout.ranges_end - mem_layout.view) >> PAGE_SHIFT) == 0)
-            return 0;
         *why = "the live tables map something in the kernel address space given";
-        return ERR_EXISTS;
+        if (paging_count(tables, mem_layout.view, (mem_layout.ranges_end - mem_layout.view) >> PAGE_SHIFT) != 0)
+            return ERR_EXISTS;
+        *why = "no memory for the top level of the live tables";
+        return paging_fill_top(tables);
     }
     tables->boot_tables = carve_table;
     int error = paging_create(tables);
@@ -126,6 +128,26 @@ static int map_metadata(void *tables, uintptr_t address, pfn_t first, size_t pag
     return paging_map_boot((struct paging *)tables, address, first, pages, PAGE_WRITE);
 }
 
+/* The image was mapped before pages had counts. Counted now, its code can't be made writable under another address, nor
+ * its data executable. */
+static int count_segment(const struct mem_segment *segment) {
+    for (size_t i = 0; i < segment->pages; i++) {
+        pfn_t pfn = segment->first + (pfn_t)i;
+        int error = palloc_state(pfn) == PALLOC_NOT_RAM ? 0 : frame_map(pfn, segment->attributes);
+        if (error != 0)
+            return error;
+    }
+    return 0;
+}
+
+static int count_image(const struct mem_boot *request, const char **why) {
+    *why = "the kernel's segments give one page of RAM rights that may not be combined";
+    int error = 0;
+    for (size_t i = 0; error == 0 && request->root == PFN_NONE && i < request->segment_count; i++)
+        error = count_segment(&request->segments[i]);
+    return error;
+}
+
 int mem_init(const struct mem_boot *request, const char **why) {
     boot.map = request->map;
     boot.table_limit = request->early_end;
@@ -148,6 +170,9 @@ int mem_init(const struct mem_boot *request, const char **why) {
     if (error != 0)
         return error;
     frame_init(request->map);
+    error = count_image(request, why);
+    if (error != 0)
+        return error;
     tables->boot_tables = NULL;
     nodes_init(tables, mem_layout.nodes);
     context_init(mem_layout.ranges, mem_layout.ranges_end);

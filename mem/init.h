@@ -27,7 +27,7 @@ struct mem_boot {
     struct bootmap *map; /* all entries added, not yet finished */
 
     pfn_t root;
-    const struct mem_segment *segments; /* used if root is PFN_NONE */
+    const struct mem_segment *segments; /* used if root is PFN_NONE: else W^X doesn't know the image's own mappings */
     size_t segment_count;
 
     /* Kernel address space for the manager: frame view, descriptors, nodes, and the ranges of the kernel's context, in

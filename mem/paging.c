@@ -30,8 +30,6 @@
 #include <mem/frame.h>
 #include <mem/paging_walk.h>
 
-#define RETIRED ((arch_entry_t)1 << 9)
-
 /* --- Tables ------------------------------------------------------------------------------------------------------- */
 
 static void count_entries(const struct paging *tables, pfn_t table, int change) {
@@ -144,7 +142,7 @@ static void bury_leaf(arch_entry_t entry, unsigned level) {
     pfn_t first = arch_entry_pfn(entry);
     for (pfn_t pfn = first; pfn < first + step_of(level); pfn++)
         if (palloc_state(pfn) != PALLOC_NOT_RAM)
-            frame_unmap(pfn, arch_entry_attributes(entry));
+            frame_unmap(pfn, attributes_of(entry));
 }
 
 static void bury(struct removal *removal, pfn_t table, unsigned level, struct span span) {
@@ -270,7 +268,7 @@ static void write_leaves(struct paging *tables, struct span span, const struct s
         invariant(place.level == 0);
         arch_entry_t *entries = (arch_entry_t *)arch_frame_open(place.table);
         for (uintptr_t page = part.first; page < part.end; page++, done++)
-            arch_entry_write(&entries[index_of(page, 0)], arch_make_entry(0, source_page(source, done), attributes));
+            arch_entry_write(&entries[index_of(page, 0)], make_leaf(0, source_page(source, done), attributes));
         arch_frame_close(entries);
         count_entries(tables, place.table, (int)(part.end - part.first));
         span.first = part.end;
@@ -331,7 +329,7 @@ int paging_map_boot(struct paging *tables, uintptr_t address, pfn_t first, size_
         struct place place = descend(tables, part.first);
         if (arch_entry_present(place.entry) || place.level != level)
             return ERR_EXISTS;
-        write_entry(place.table, place.index, arch_make_entry(level, first, attributes));
+        write_entry(place.table, place.index, make_leaf(level, first, attributes));
         first += (pfn_t)step_of(level);
         span.first = part.end;
     }
@@ -347,7 +345,7 @@ static int remap_counts(struct paging *tables, uintptr_t page, unsigned attribut
     pfn_t pfn = arch_entry_pfn(place.entry);
     if (palloc_state(pfn) == PALLOC_NOT_RAM)
         return 0;
-    return frame_remap(pfn, arch_entry_attributes(place.entry), attributes);
+    return frame_remap(pfn, attributes_of(place.entry), attributes);
 }
 
 /* Only counts may refuse, so they change first; the entries still tell the old rights if they must change back. */
@@ -357,7 +355,7 @@ static void remap_back(struct paging *tables, uintptr_t first, uintptr_t end, un
         pfn_t pfn = arch_entry_pfn(place.entry);
         if (palloc_state(pfn) == PALLOC_NOT_RAM)
             continue;
-        int error = frame_remap(pfn, attributes, arch_entry_attributes(place.entry));
+        int error = frame_remap(pfn, attributes, attributes_of(place.entry));
         require(error == 0, "paging: page %#x refuses the rights that it had", pfn);
     }
 }
@@ -372,7 +370,7 @@ static int protect_locked(struct paging *tables, struct span span, unsigned attr
     }
     for (uintptr_t page = span.first; page < span.end; page++) {
         struct place place = descend(tables, page);
-        write_entry(place.table, place.index, arch_make_entry(0, arch_entry_pfn(place.entry), attributes));
+        write_entry(place.table, place.index, make_leaf(0, arch_entry_pfn(place.entry), attributes));
     }
     arch_flush(tables->root, page_address(span.first), span.end - span.first);
     return 0;
@@ -390,6 +388,31 @@ int paging_protect(struct paging *tables, uintptr_t address, size_t pages, unsig
     return error;
 }
 
+/* --- Another page in place of one --------------------------------------------------------------------------------- */
+
+static int replace_locked(struct paging *tables, uintptr_t page, pfn_t pfn, unsigned attributes) {
+    struct place place = descend(tables, page);
+    if (!arch_entry_present(place.entry) || place.level != 0)
+        return ERR_FAULT;
+    int error = frame_map(pfn, attributes);
+    if (error != 0)
+        return error;
+    write_entry(place.table, place.index, arch_make_entry(0, pfn, attributes));
+    arch_flush(tables->root, page_address(page), 1);
+    bury_leaf(place.entry, 0);
+    return 0;
+}
+
+int paging_replace(struct paging *tables, uintptr_t address, pfn_t pfn, unsigned attributes) {
+    struct span span;
+    if (!make_span(address, 1, &span))
+        return ERR_INVALID;
+    lock_take(&tables->lock);
+    int error = replace_locked(tables, span.first, pfn, attributes);
+    lock_release(&tables->lock);
+    return error;
+}
+
 /* --- Life --------------------------------------------------------------------------------------------------------- */
 
 void paging_adopt(struct paging *tables, pfn_t root) {
@@ -397,9 +420,10 @@ void paging_adopt(struct paging *tables, pfn_t root) {
     lock_init(&tables->lock, "page tables", LOCK_RANK_PAGING);
 }
 
-/* PAE: the four top entries are made now and never change. */
-static int fill_top(struct paging *tables) {
-    for (unsigned i = 0; i < 1u << GEOMETRY_TOP_BITS; i++) {
+int paging_fill_top(struct paging *tables) {
+    for (unsigned i = 0; GEOMETRY_TOP_FIXED && i < 1u << GEOMETRY_TOP_BITS; i++) {
+        if (arch_entry_present(read_entry(tables->root, i)))
+            continue;
         pfn_t below = take_table(tables, 0);
         if (below == PFN_NONE)
             return ERR_NO_MEMORY;
@@ -416,7 +440,7 @@ int paging_create(struct paging *tables) {
     tables->root = take_table(tables, GEOMETRY_ROOT_LIMIT);
     if (tables->root == PFN_NONE)
         return ERR_NO_MEMORY;
-    int error = GEOMETRY_TOP_FIXED ? fill_top(tables) : 0;
+    int error = paging_fill_top(tables);
     if (error != 0 && boot_tables == NULL)
         paging_destroy(tables);
     return error;
@@ -450,7 +474,7 @@ bool paging_find(struct paging *tables, uintptr_t address, struct paging_entry *
         return false;
     pfn_t inside = (pfn_t)(page_number(address) & (step_of(place.level) - 1));
     *found = (struct paging_entry){ .pfn = arch_entry_pfn(place.entry) + inside,
-                                    .attributes = arch_entry_attributes(place.entry),
+                                    .attributes = attributes_of(place.entry),
                                     .bytes = step_of(place.level) << PAGE_SHIFT };
     return true;
 }

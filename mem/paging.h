@@ -22,11 +22,15 @@ struct paging {
     pfn_t (*boot_tables)(void); /* while booting: gives tables, and nothing is counted; NULL from then on */
 };
 
-/* New tables that map nothing. ERR_NO_MEMORY. */
+/* New tables that map nothing; *tables is zero before, but for boot_tables. ERR_NO_MEMORY. */
 int paging_create(struct paging *tables);
 
 /* Manages tables that are live already; what they map stays as it is and isn't counted. */
 void paging_adopt(struct paging *tables, pfn_t root);
+
+/* Where top entries are read with the root alone (PAE), makes those that adopted tables lack; the root must be loaded
+ * again before they are used. ERR_NO_MEMORY: partly done. */
+int paging_fill_top(struct paging *tables);
 
 /* Frees the tables. They must map nothing and not be loaded. */
 void paging_destroy(struct paging *tables);
@@ -41,7 +45,9 @@ int paging_map(struct paging *tables, uintptr_t address, pfn_t first, size_t pag
 int paging_map_list(struct paging *tables, uintptr_t address, const pfn_t *list, size_t pages, unsigned attributes);
 
 /* Makes every table that mapping this run will need, so that mapping it can't fail for want of one. ERR_NO_MEMORY:
- * nothing has changed. paging_unmap() of the run takes the unused ones back. */
+ * nothing has changed. paging_unmap() of the run takes the unused ones back; so does any removal, or failed mapping,
+ * that passes over a table with no entry in use: whoever reserves keeps others off the run's tables until it is mapped
+ * (mem/context.h: the context's lock). */
 int paging_reserve(struct paging *tables, uintptr_t address, size_t pages);
 
 /* Removes what is mapped in the run, if anything, and returns how many pages were: entries are cleared, this
@@ -52,6 +58,10 @@ size_t paging_unmap(struct paging *tables, uintptr_t address, size_t pages);
 /* Changes the rights of what is mapped in the run. ERR_FAULT: a page in it isn't mapped; ERR_REFUSED as above; nothing
  * has changed then. */
 int paging_protect(struct paging *tables, uintptr_t address, size_t pages, unsigned attributes);
+
+/* Shows page `pfn` of RAM where another is shown: that one is let go after the flush. ERR_FAULT: nothing is mapped
+ * there; else as frame_map(); nothing has changed then. No table is needed, so memory can't be short. */
+int paging_replace(struct paging *tables, uintptr_t address, pfn_t pfn, unsigned attributes);
 
 struct paging_entry {
     pfn_t pfn;           /* of the page that the address lies in */

@@ -33,8 +33,8 @@ static void audit_table(pfn_t table, unsigned level) {
 }
 
 static void audit_leaf(const struct audit *audit, uintptr_t page, unsigned level, arch_entry_t entry) {
-    unsigned attributes = arch_entry_attributes(entry);
-    require(!(attributes & PAGE_WRITE) || !(attributes & PAGE_EXECUTE) || arch_no_execute == 0,
+    unsigned attributes = attributes_of(entry);
+    require(!(attributes & PAGE_WRITE) || !(attributes & PAGE_EXECUTE),
             "paging: T3 broken: page %#zx is writable and executable", (size_t)page);
     for (uintptr_t i = 0; i < step_of(level); i++) {
         pfn_t pfn = arch_entry_pfn(entry) + (pfn_t)i;

@@ -41,6 +41,23 @@ static inline bool make_span(uintptr_t address, size_t pages, struct span *span)
     return geometry_canonical_run(address, last);
 }
 
+/* Bits of a leaf that the processor ignores (SDM volume 3A, 4.4.2 and 4.5.4). RETIRED: see mem/paging.c. NOT_EXECUTABLE
+ * is set where the processor has no NX to say it: every page can be executed there, but what was asked for must still
+ * be told from the entry, or a mapping would be uncounted with other rights than it was counted with. */
+#define RETIRED        ((arch_entry_t)1 << 9)
+#define NOT_EXECUTABLE ((arch_entry_t)1 << 10)
+
+static inline arch_entry_t make_leaf(unsigned level, pfn_t pfn, unsigned attributes) {
+    bool unsaid = arch_no_execute == 0 && !(attributes & PAGE_EXECUTE);
+    return arch_make_entry(level, pfn, attributes) | (unsaid ? NOT_EXECUTABLE : 0);
+}
+
+/* What a leaf was made with. */
+static inline unsigned attributes_of(arch_entry_t leaf) {
+    unsigned attributes = arch_entry_attributes(leaf);
+    return leaf & NOT_EXECUTABLE ? attributes & ~(unsigned)PAGE_EXECUTE : attributes;
+}
+
 static inline arch_entry_t read_entry(pfn_t table, unsigned index) {
     arch_entry_t *entries = (arch_entry_t *)arch_frame_open(table);
     arch_entry_t entry = arch_entry_read(&entries[index]);

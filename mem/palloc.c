@@ -50,19 +50,18 @@
 #include <base/bits.h>
 #include <base/check.h>
 #include <base/fail.h>
-#include <base/fmt.h>
 #include <base/lock.h>
 #include <base/percpu.h>
 #include <mem/bitmap.h>
 #include <mem/palloc_cache.h>
+#include <mem/palloc_report.h>
 #include <mem/palloc_runs.h>
 #include <mem/palloc_tables.h>
 
 static struct {
-    struct lock lock;                       /* L below */
-    struct palloc_tables tables;            /* tied, free_map, words: L; held: shared, atomic; the rest never changes */
-    size_t tied_pages;                      /* L; never ours not counted */
-    const struct palloc_frame_hooks *hooks; /* written once */
+    struct lock lock;            /* L below */
+    struct palloc_tables tables; /* tied, free_map, words: L; held: shared, atomic; the rest never changes */
+    size_t tied_pages;           /* L; never ours not counted */
 } state = { .lock = LOCK_INIT("palloc", LOCK_RANK_PALLOC) };
 
 /* By processor; each element its owner's, but for stealing. No stack for the lowest zone. */
@@ -95,11 +94,10 @@ int palloc_init(struct bootmap *map, uintptr_t address, palloc_map_function *map
 
 void palloc_reclaim(pfn_t first, size_t pages) {
     char what[128];
-    require(state.hooks != NULL, "palloc_reclaim(0x%x, %zu): before frame_init()", first, pages);
     palloc_lock();
     for (size_t i = 0; i < pages; i++) {
         pfn_t pfn = first + (pfn_t)i;
-        if (i <= PFN_NONE - first && palloc_state(pfn) == PALLOC_TIED && state.hooks->may_reclaim(pfn))
+        if (i <= PFN_NONE - first && palloc_state(pfn) == PALLOC_TIED && palloc_may_reclaim(pfn))
             continue;
         palloc_describe(pfn, what, sizeof(what));
         palloc_unlock();
@@ -264,37 +262,6 @@ pfn_t palloc_with(const struct palloc_request *request) {
     return take(request->pages, request->align, request->limit);
 }
 
-/* What the caller probably did. */
-static void guess_mistake(uint32_t page_id, pfn_t bad, char *out, size_t bytes) {
-    switch (palloc_state(bad)) {
-    case PALLOC_FREE:
-    case PALLOC_CACHED:
-        fmt(out, bytes, "freed twice?");
-        return;
-    case PALLOC_HELD_TIED:
-        fmt(out, bytes, "unmap and unpin it first, or hand it over to its mappings");
-        return;
-    case PALLOC_TIED:
-        fmt(out, bytes, "palloc's caller doesn't hold it, or doesn't any more");
-        return;
-    case PALLOC_NOT_RAM:
-    case PALLOC_HELD:
-        break;
-    }
-    if (page_id % PAGE_SIZE == 0 && palloc_state(page_id >> PAGE_SHIFT) == PALLOC_HELD)
-        fmt(out, bytes, "0x%x looks like a physical address; pass the page number, address >> 12, which is 0x%x",
-            page_id, page_id >> PAGE_SHIFT);
-    else
-        fmt(out, bytes, "palloc never gave it");
-}
-
-static NORETURN void report_wrong_free(uint32_t page_id, uint32_t num_pages, pfn_t bad) {
-    char what[160], mistake[128];
-    palloc_describe(bad, what, sizeof(what));
-    guess_mistake(page_id, bad, mistake, sizeof(mistake));
-    panic("pfree(page 0x%x, %u pages): page 0x%x is %s: %s", page_id, num_pages, bad, what, mistake);
-}
-
 /* The first page of a run that the caller may not give back; PFN_NONE if it may give back all. */
 static pfn_t first_wrong(uint32_t page_id, uint32_t num_pages) {
     uint64_t end = (uint64_t)page_id + num_pages;
@@ -315,7 +282,7 @@ static void free_one(pfn_t pfn) {
         give_one(pfn);
     port_interrupts_restore(saved);
     if (!held || tied)
-        report_wrong_free(pfn, 1, pfn);
+        palloc_report_wrong_free(pfn, 1, pfn);
 }
 
 void pfree(uint32_t page_id, uint32_t num_pages) {
@@ -333,7 +300,7 @@ void pfree(uint32_t page_id, uint32_t num_pages) {
     }
     palloc_unlock();
     if (wrong != PFN_NONE)
-        report_wrong_free(page_id, num_pages, wrong);
+        palloc_report_wrong_free(page_id, num_pages, wrong);
 }
 
 /* --- Inspect ----------------------------------------------------------------------------------------------------- */
@@ -396,22 +363,6 @@ void palloc_stats(struct palloc_stats *stats) {
     };
     palloc_unlock();
     stats->held = stats->total - stats->free - stats->cached - stats->tied;
-}
-
-void palloc_describe(pfn_t pfn, char *out, size_t bytes) {
-    static const char *const texts[] = {
-        [PALLOC_NOT_RAM] = "never ours (no RAM, reserved, or past the end)",
-        [PALLOC_FREE] = "free",
-        [PALLOC_CACHED] = "free (in a processor's cache)",
-        [PALLOC_HELD] = "held by palloc's caller",
-        [PALLOC_TIED] = "tied",
-        [PALLOC_HELD_TIED] = "held by palloc's caller and tied",
-    };
-    enum palloc_state found = palloc_state(pfn);
-    if (state.hooks != NULL && (found == PALLOC_TIED || found == PALLOC_HELD_TIED))
-        state.hooks->describe(pfn, out, bytes);
-    else
-        fmt(out, bytes, "%s", texts[found]);
 }
 
 /* --- Audit ------------------------------------------------------------------------------------------------------- */
@@ -498,8 +449,4 @@ void palloc_drop_hold(pfn_t pfn) {
 
 pfn_t palloc_next_tied(pfn_t first, pfn_t end) {
     return bitmap_find(state.tables.tied, NULL, true, first, end);
-}
-
-void palloc_set_hooks(const struct palloc_frame_hooks *hooks) {
-    state.hooks = hooks;
 }

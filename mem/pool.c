@@ -106,8 +106,10 @@ static bool is_free_object(const struct pool_page *page, const void *object) {
 static struct pool_page *page_of(const struct pool *pool, void *object) {
     struct pool_page *page = (struct pool_page *)((uintptr_t)object & ~(uintptr_t)(PAGE_SIZE - 1));
     size_t offset = (size_t)((char *)object - (char *)page);
-    require(offset >= HEADER_BYTES && (offset - HEADER_BYTES) % pool->object_bytes == 0 && page->owner == pool,
-            "pool %s: %p is not one of its objects", pool->lock.name, object);
+    /* The page's last bytes may be too few for an object. */
+    bool whole = offset >= HEADER_BYTES && (offset - HEADER_BYTES) % pool->object_bytes == 0 &&
+                 (offset - HEADER_BYTES) / pool->object_bytes < pool->per_page;
+    require(whole && page->owner == pool, "pool %s: %p is not one of its objects", pool->lock.name, object);
     return page;
 }
 

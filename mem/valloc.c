@@ -207,7 +207,7 @@ void *io_map(uint64_t physical, size_t bytes, unsigned cache) {
     uint64_t last = physical + bytes - 1;
     if (bytes == 0 || last < physical || last >> PAGE_SHIFT >= GEOMETRY_PFN_LIMIT)
         return NULL;
-    if ((cache & ~(unsigned)(PAGE_UNCACHED | PAGE_WRITE_COMBINING)) != 0)
+    if (cache != 0 && cache != PAGE_UNCACHED && cache != PAGE_WRITE_COMBINING)
         return NULL;
     pfn_t first = (pfn_t)(physical >> PAGE_SHIFT);
     size_t pages = (size_t)((last >> PAGE_SHIFT) - first) + 1;
@@ -229,7 +229,20 @@ void *io_map(uint64_t physical, size_t bytes, unsigned cache) {
     return error == 0 ? (void *)(page_address(range) + (uintptr_t)(physical & (PAGE_SIZE - 1))) : NULL;
 }
 
+/* RAM in a range of another kind would be let go by a driver that mixes up its pointers. */
+static void require_io(void *address, uintptr_t page) {
+    struct context *kernel = context_kernel();
+    lock_take(&kernel->lock);
+    const struct vspace_range *range = vspace_find(&kernel->ranges, page);
+    unsigned attributes = range != NULL ? range->attributes : CONTEXT_RANGE_IO; /* no range at all: give() reports it */
+    lock_release(&kernel->lock);
+    require((attributes & CONTEXT_RANGE_KIND) == CONTEXT_RANGE_IO, "io_unmap(%p): the range is from %s", address,
+            context_range_name(attributes));
+}
+
 void io_unmap(void *address, size_t bytes) {
     uintptr_t first = (uintptr_t)address, last = first + bytes - 1;
+    require(bytes > 0 && last >= first, "io_unmap(%p, %zu): no such run of bytes", address, bytes);
+    require_io(address, page_number(first));
     give("io_unmap", context_kernel(), page_number(first), page_number(last) - page_number(first) + 1, true, false);
 }

@@ -59,6 +59,7 @@ int pvfree_in(struct context *context, uintptr_t num, size_t pages);
  * as `cache` says (PAGE_UNCACHED, PAGE_WRITE_COMBINING, 0: write-back). RAM is refused, but for what the loader left
  * (modules), which is mapped read-only and write-back alone. NULL when refused or short. */
 void *io_map(uint64_t physical, size_t bytes, unsigned cache);
+/* The reverse, with the address and length of io_map(): a range of another kind is a broken contract. */
 void io_unmap(void *address, size_t bytes);
 
 #ifdef __cplusplus

@@ -375,6 +375,40 @@ int vspace_give(struct vspace *space, uintptr_t first, uintptr_t pages) {
     return 0;
 }
 
+int vspace_split(struct vspace *space, uintptr_t page) {
+    node *left = find(space, page);
+    if (left == NULL || left->first == page)
+        return 0;
+    node *right = pool_take(space->nodes);
+    if (right == NULL)
+        return ERR_NO_MEMORY;
+    *right =
+        (node){ .first = page, .end = left->end, .attributes = left->attributes, .guard_after = left->guard_after };
+    space->pages -= left->end - page;
+    left->end = page;
+    left->guard_after = 0;
+    refresh(space, space->root, left);
+    add(space, right);
+    return 0;
+}
+
+void vspace_join(struct vspace *space, uintptr_t page) {
+    node *left = find(space, page - 1), *right = find(space, page);
+    if (left == right || left == NULL || !can_merge(left, right))
+        return;
+    drop(space, right);
+    space->pages += right->end - page;
+    left->end = right->end;
+    refresh(space, space->root, left);
+    pool_give(space->nodes, right);
+}
+
+void vspace_set_attributes(struct vspace *space, uintptr_t first, uint16_t attributes) {
+    node *range = find(space, first);
+    require(range != NULL && range->first == first, "vspace: no range begins at page %#zx", (size_t)first);
+    range->attributes = attributes;
+}
+
 /* --- Inspect ------------------------------------------------------------------------------------------------------ */
 
 const struct vspace_range *vspace_find(struct vspace *space, uintptr_t page) {

@@ -71,6 +71,16 @@ int vspace_give(struct vspace *space, uintptr_t first, uintptr_t pages);
 /* vspace_give() would need a node for this part. */
 bool vspace_give_splits(struct vspace *space, uintptr_t first, uintptr_t pages);
 
+/* Makes `page` the first of a range if it lies inside one: a range becomes two that touch, with the same attributes.
+ * ERR_NO_MEMORY: no node; nothing has changed. */
+int vspace_split(struct vspace *space, uintptr_t page);
+
+/* The reverse: joins two ranges that touch at `page`, if they may be merged. */
+void vspace_join(struct vspace *space, uintptr_t page);
+
+/* Of the range that begins at `first`. Neighbours that could be merged now aren't: see vspace_join(). */
+void vspace_set_attributes(struct vspace *space, uintptr_t first, uint16_t attributes);
+
 /* The range that a page lies in, or NULL. */
 const struct vspace_range *vspace_find(struct vspace *space, uintptr_t page);
 

@@ -14,6 +14,7 @@ static struct {
     int file;
     pfn_t pages;
     uintptr_t first, end;
+    uintptr_t reserved; /* where the reservation that the space lies in begins; SPACE_ALIGN longer than the space */
     bool (*fault)(uintptr_t address, bool write);
 } ram = { .file = -1 };
 
@@ -35,13 +36,13 @@ static uintptr_t reserve(size_t bytes) {
 void ram_create(pfn_t pages, size_t space_bytes) {
     if (ram.file >= 0) {
         close(ram.file);
-        munmap((void *)ram.first, ram.end - ram.first);
+        munmap((void *)ram.reserved, ram.end - ram.first + SPACE_ALIGN);
     }
     ram.file = memfd_create("ram", MFD_CLOEXEC);
     must(ram.file >= 0 && ftruncate(ram.file, (off_t)pfn_to_phys(pages)) == 0, "no memory file");
     ram.pages = pages;
-    uintptr_t at = reserve(space_bytes + SPACE_ALIGN);
-    ram.first = (at + SPACE_ALIGN - 1) & ~((uintptr_t)SPACE_ALIGN - 1);
+    ram.reserved = reserve(space_bytes + SPACE_ALIGN);
+    ram.first = (ram.reserved + SPACE_ALIGN - 1) & ~((uintptr_t)SPACE_ALIGN - 1);
     ram.end = ram.first + space_bytes;
 }
 

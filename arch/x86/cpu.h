@@ -5,23 +5,33 @@
 #include <base/types.h>
 
 #define CR0_MONITOR_COPROCESSOR ((uintptr_t)1 << 1)
+#define CR0_EMULATION           ((uintptr_t)1 << 2)
+#define CR0_TASK_SWITCHED       ((uintptr_t)1 << 3)
 #define CR0_NUMERIC_ERROR       ((uintptr_t)1 << 5)
 #define CR0_WRITE_PROTECT       ((uintptr_t)1 << 16)
 #define CR0_NOT_WRITE_THROUGH   ((uintptr_t)1 << 29)
 #define CR0_CACHE_DISABLE       ((uintptr_t)1 << 30)
 
-#define CR4_MACHINE_CHECK ((uintptr_t)1 << 6)
-#define CR4_PAGE_GLOBAL   ((uintptr_t)1 << 7)
-#define CR4_UMIP          ((uintptr_t)1 << 11)
-#define CR4_FSGSBASE      ((uintptr_t)1 << 16)
-#define CR4_SMEP          ((uintptr_t)1 << 20)
-#define CR4_SMAP          ((uintptr_t)1 << 21)
+#define CR4_MACHINE_CHECK   ((uintptr_t)1 << 6)
+#define CR4_PAGE_GLOBAL     ((uintptr_t)1 << 7)
+#define CR4_FXSAVE          ((uintptr_t)1 << 9)
+#define CR4_SIMD_EXCEPTIONS ((uintptr_t)1 << 10)
+#define CR4_UMIP            ((uintptr_t)1 << 11)
+#define CR4_FSGSBASE        ((uintptr_t)1 << 16)
+#define CR4_SMEP            ((uintptr_t)1 << 20)
+#define CR4_SMAP            ((uintptr_t)1 << 21)
 
 #define FLAGS_FIXED     ((uintptr_t)1 << 1)
 #define FLAGS_INTERRUPT ((uintptr_t)1 << 9)
 
 enum { MSR_PAT = 0x277 };
 #define MSR_EFER        0xc0000080u
+#define MSR_STAR        0xc0000081u
+#define MSR_LSTAR       0xc0000082u
+#define MSR_SFMASK      0xc0000084u
+#define MSR_FS_BASE     0xc0000100u
+#define MSR_GS_BASE     0xc0000101u
+#define EFER_SYSCALL    ((uint64_t)1 << 0)
 #define EFER_NO_EXECUTE ((uint64_t)1 << 11)
 
 /* --- Ports ------------------------------------------------------------------------------------------------------- */
@@ -119,6 +129,12 @@ static inline void cpu_halt(void) {
 /* STI lets one more instruction run before an interrupt can come (SDM volume 2B, STI), none is lost between. */
 static inline void cpu_sleep(void) {
     __asm__ volatile("sti; hlt; cli" : : : "memory");
+}
+
+static inline uint64_t cpu_cycles(void) {
+    uint32_t low, high;
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    return (uint64_t)high << 32 | low;
 }
 
 static inline void cpu_pause(void) {

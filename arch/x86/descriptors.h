@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-enum { DESCRIPTORS_GATES = 256 };
+enum { DESCRIPTORS_GATES = 256, DESCRIPTORS_TASK_SEGMENTS = 3 };
 
 /* Loads a GDT of our own, all segment registers, the task register and an IDT that is still empty. */
 void descriptors_start(void);
@@ -18,9 +18,13 @@ void descriptors_start(void);
 /* Vector's gate leads to `entry` with interrupts off, on the stack in use or on the vector's own. */
 void descriptors_gate(unsigned vector, uintptr_t entry);
 
-/* The tables under which a fault's own task starts, where there is one (i386's double fault). Called when the kernel's
- * tables change; they must map the image for ever. */
+/* The tables under which traps from ring 3, and a fault's own task where there is one (i386's double fault), go on.
+ * Called when the kernel's tables change; they must map the image for ever. */
 void descriptors_root(pfn_t root);
+
+/* i386: the last entries of the GDT, the running task's own. Index 7 is the first. */
+void descriptors_task_segments(const uint64_t segments[DESCRIPTORS_TASK_SEGMENTS]);
+bool descriptors_task_segment_is_present(unsigned index);
 
 #ifdef __cplusplus
 }

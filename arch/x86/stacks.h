@@ -17,7 +17,6 @@ struct kernel_stack {
     uint8_t bytes[LAYOUT_STACK_BYTES];
 };
 
-/* The first two exist on both widths; the others are x86_64's, whose TSS has a table of stacks. */
 enum stack_use { STACK_BOOT, STACK_DOUBLE_FAULT, STACK_NMI, STACK_MACHINE_CHECK, STACK_DEBUG };
 
 extern struct kernel_stack kernel_stacks[LAYOUT_STACKS];

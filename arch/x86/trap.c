@@ -1,6 +1,7 @@
 /* One table of functions, one way in.
  *
- *     gate -> stub (vector, error) -> common entry (whole state) -> trap_dispatch -> handler -> common exit
+ *     gate -> stub (vector, error) -> common entry (whole state) -> ul_gate_* -> trap_dispatch -> handler
+ *     and back by the common exit
  *
  * Exceptions (0 to 31): the test hook, the vector's handler, or `unhandled`. Interrupts of the 8259s (32 to 47): asked
  * back whether they are real, handled, then ended. An interrupt without a handler is ended and counted; any other
@@ -17,7 +18,12 @@
 enum { ENTRY_BYTES = 16, EXCEPTIONS = 32 };
 extern const char trap_entries[]; /* trap.S: one stub of ENTRY_BYTES for each vector */
 
+void ul_gate_kernel(struct trap_frame *frame);
+void ul_gate_found(struct trap_frame *frame);
+void ul_gate_user(struct trap_frame *frame);
+
 bool (*trap_test_hook)(struct trap_frame *frame);
+trap_function *trap_user_handler;
 
 static struct {
     trap_function *handlers[DESCRIPTORS_GATES];
@@ -90,6 +96,22 @@ static void dispatch_line(unsigned line, struct trap_frame *frame, trap_function
         handler(frame);
     pic_end(line);
 }
+
+/* --- What the entry code calls, once it is on the kernel's tables and stacks -------------------------------------- */
+
+void ul_gate_kernel(struct trap_frame *frame) {
+    trap_dispatch(frame);
+}
+
+void ul_gate_found(struct trap_frame *frame) {
+    trap_dispatch(frame);
+}
+
+void ul_gate_user(struct trap_frame *frame) {
+    trap_user_handler(frame);
+}
+
+/* --- Dispatch ----------------------------------------------------------------------------------------------------- */
 
 void trap_dispatch(struct trap_frame *frame) {
     unsigned vector = (unsigned)frame->vector;

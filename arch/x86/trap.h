@@ -1,9 +1,9 @@
 /* arch/x86/trap.h - exceptions and interrupts.
  *
- * Layer: arch. A handler runs with interrupts off on the interrupted stack, or on the vector's own (x86_64: NMI,
- * machine check, double fault, debug; i386: double fault, which never returns). It may change the frame: returning goes
- * where the frame says. Vectors 32 to 47 are the two 8259s' lines; the controller is answered after the handler
- * returned. */
+ * Layer: arch. A handler runs with interrupts off: on the interrupted stack if that was the kernel's, on the task's
+ * kernel stack after a trap from ring 3, on a stack of the vector's own for NMI, machine check, debug and double fault
+ * in ring 0 (i386's double fault never returns). It may change the frame: returning goes where the frame says.
+ * Vectors 32 to 47 are the two 8259s' lines; the controller is answered after the handler returned. */
 #ifndef ARCH_X86_TRAP_H
 #define ARCH_X86_TRAP_H
 
@@ -19,11 +19,15 @@ enum trap_vector {
     TRAP_DEBUG = 1,
     TRAP_NMI = 2,
     TRAP_BREAKPOINT = 3,
+    TRAP_OVERFLOW = 4,
     TRAP_INVALID_OPCODE = 6,
     TRAP_DOUBLE_FAULT = 8,
     TRAP_PROTECTION = 13,
     TRAP_PAGE = 14,
+    TRAP_FPU = 16,
+    TRAP_ALIGNMENT = 17,
     TRAP_MACHINE_CHECK = 18,
+    TRAP_SIMD = 19,
     TRAP_IRQ = 32,
     TRAP_IRQ_END = 48,
 };
@@ -56,7 +60,12 @@ const char *trap_name(unsigned vector);
 /* Lines that were raised and gone again when the processor asked which it was; they had no end-of-interrupt. */
 unsigned trap_spurious(void);
 
-/* From the entry code only. */
+/* Gets every trap and system call of ring 3, on the task's kernel stack; what it isn't the one to deal with it hands to
+ * trap_dispatch(). When it returns, the frame is gone back to: its selectors must be ring 3's and its ip canonical.
+ * Must be set before the first task runs. */
+extern trap_function *trap_user_handler;
+
+/* The handler of the frame's vector, as for a trap in ring 0. */
 void trap_dispatch(struct trap_frame *frame);
 
 #ifdef __cplusplus

@@ -170,3 +170,17 @@ TEST(two_contexts_show_their_own_pages_at_one_address) {
     context_destroy(a);
     context_destroy(b);
 }
+
+TEST(kernel_text_can_not_be_made_writable_under_another_address) {
+    struct context *kernel = context_kernel();
+    struct paging_entry text, data;
+    static char bytes[16];
+    expect(paging_find(&kernel->tables, (uintptr_t)write_byte, &text) &&
+           paging_find(&kernel->tables, (uintptr_t)bytes, &data));
+    char *range = valloc(1, kernel);
+    expect(range != NULL);
+    expect_equal(paging_map(&kernel->tables, (uintptr_t)range, text.pfn, 1, PAGE_WRITE), ERR_REFUSED);
+    expect_equal(paging_map(&kernel->tables, (uintptr_t)range, data.pfn, 1, PAGE_EXECUTE), ERR_REFUSED);
+    expect_equal(paging_map(&kernel->tables, (uintptr_t)range, text.pfn, 1, PAGE_EXECUTE), 0);
+    vfree(page_number((uintptr_t)range), 1);
+}

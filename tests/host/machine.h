@@ -25,4 +25,7 @@ void machine_boot(const struct machine_entry *entries, size_t count);
 extern const struct machine machine_list[];
 extern const size_t machine_count;
 
+/* Called, if it isn't NULL, after each release of a lock: to see an order of steps that the end doesn't show. */
+extern void (*machine_on_unlock)(void);
+
 #endif

@@ -27,6 +27,7 @@ static enum test_result run_here(const struct test *test, const struct machine *
 }
 
 static void run(const struct test *test, const struct machine *machine, struct test_totals *totals) {
+    fflush(stdout); /* or the child would print it once more */
     pid_t child = fork();
     if (child == 0) {
         alarm(SECONDS_MAX);

@@ -23,7 +23,8 @@ enum {
     MODEL_TABLE = 't',
     MODEL_HEAP = 'o',
     MODEL_LOADER = 'l',
-    MODEL_BOOT = 'b', /* kernel or metadata */
+    MODEL_KERNEL = 'k',
+    MODEL_METADATA = 'd',
     MODEL_LOW = 1 << 12,
     MODEL_DMA32 = 1 << 20,
 };
@@ -69,7 +70,9 @@ static uint8_t model_owner_of(enum bootmap_type type) {
         return MODEL_FREE;
     if (type == BOOTMAP_LOADER)
         return MODEL_LOADER;
-    return type == BOOTMAP_METADATA || type == BOOTMAP_KERNEL ? MODEL_BOOT : MODEL_NOTHING;
+    if (type == BOOTMAP_KERNEL)
+        return MODEL_KERNEL;
+    return type == BOOTMAP_METADATA ? MODEL_METADATA : MODEL_NOTHING;
 }
 
 static void model_read_map(struct model *model, const struct bootmap *map) {
@@ -171,8 +174,11 @@ static void model_judge_page(const struct model *model, uint32_t page) {
     case MODEL_LOADER:
         right = found == PALLOC_TIED && frame.owner == FRAME_LOADER;
         break;
+    case MODEL_KERNEL:
+        right = found == PALLOC_TIED && frame.owner == FRAME_KERNEL;
+        break;
     default:
-        right = found == PALLOC_TIED && (frame.owner == FRAME_KERNEL || frame.owner == FRAME_METADATA);
+        right = found == PALLOC_TIED && frame.owner == FRAME_METADATA;
     }
     right = right && frame.mappings == mappings && frame.writable == is->writable &&
             frame.executable == is->executable && frame.pins == is->pins;

@@ -118,7 +118,9 @@ static unsigned model_rights(struct model *model) {
                                        PAGE_USER,
                                        PAGE_USER | PAGE_WRITE,
                                        PAGE_USER | PAGE_EXECUTE,
-                                       PAGE_WRITE | PAGE_EXECUTE };
+                                       PAGE_WRITE | PAGE_EXECUTE,
+                                       PAGE_UNCACHED,
+                                       PAGE_WRITE | PAGE_WRITE_COMBINING };
     return rights[model_number(model, sizeof(rights) / sizeof(rights[0]))];
 }
 
@@ -128,8 +130,10 @@ static int model_map_error(const struct model *model, uint32_t page, unsigned ri
         return ERR_FAULT;
     bool anybodys = owner == MODEL_HELD || owner == MODEL_MAPPED, writes = rights & PAGE_WRITE;
     bool executes = rights & PAGE_EXECUTE;
-    if (owner == MODEL_TABLE || ((rights & PAGE_USER) && !anybodys) || (writes && executes) ||
-        (writes && model->pages[page].executable > 0) || (executes && model->pages[page].writable > 0))
+    if (owner == MODEL_TABLE || owner == MODEL_METADATA || (rights & (PAGE_UNCACHED | PAGE_WRITE_COMBINING)))
+        return ERR_REFUSED;
+    if (((rights & PAGE_USER) && !anybodys) || (writes && executes) || (writes && model->pages[page].executable > 0) ||
+        (executes && model->pages[page].writable > 0))
         return ERR_REFUSED;
     return 0;
 }

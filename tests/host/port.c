@@ -3,9 +3,11 @@
 #include <mem/port.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <tests/host/machine.h>
 #include <tests/test.h>
 
 static bool interrupts_are_off;
+void (*machine_on_unlock)(void);
 
 void port_log(const char *text, size_t bytes) {
     fwrite(text, 1, bytes, stdout);
@@ -42,4 +44,6 @@ void port_unlock(struct port_lock *lock) {
     if (lock->word[0] != 1)
         port_panic("port: unlock of a free lock");
     lock->word[0] = 0;
+    if (machine_on_unlock != NULL)
+        machine_on_unlock();
 }

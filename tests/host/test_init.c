@@ -80,6 +80,53 @@ TEST(mem_init_extends_live_tables_and_works_on_them) {
     audit_all();
 }
 
+/* PAE's top entries are read with the root: one that is made later would not be seen. */
+TEST(mem_init_completes_the_top_level_of_live_tables_where_it_is_fixed) {
+    const char *why;
+    if (!GEOMETRY_TOP_FIXED)
+        test_skip("this machine reads its top level at each miss");
+    fresh_machine();
+    expect_equal(init_on_live_root(FIRST_PAGE + 7, ram_space_end(), &why), 0);
+    unsigned long loads = mmu_counts.root_loads;
+    for (unsigned i = 0; i < 1u << GEOMETRY_TOP_BITS; i++) {
+        uint64_t entry;
+        ram_read(pfn_to_phys(FIRST_PAGE + 7) + i * sizeof(entry), &entry, sizeof(entry));
+        expect(entry & PTE_PRESENT);
+    }
+    expect(loads > 1); /* the embedder's own, and one after the entries were made */
+    audit_all();
+}
+
+TEST(mem_init_counts_the_mappings_of_the_image) {
+    fresh_machine();
+    bootmap_init(&map, ranges, 64);
+    expect_equal(bootmap_add(&map, pfn_to_phys(FIRST_PAGE), (uint64_t)2048 << PAGE_SHIFT, BOOTMAP_FREE), 0);
+    expect_equal(bootmap_add(&map, pfn_to_phys(FIRST_PAGE + 8), 2 * PAGE_SIZE, BOOTMAP_KERNEL), 0);
+    uintptr_t image = ram_space_end() - ((uintptr_t)2 << PAGE_SHIFT);
+    const struct mem_segment segments[] = { { image, FIRST_PAGE + 8, 1, PAGE_EXECUTE },
+                                            { image + PAGE_SIZE, FIRST_PAGE + 9, 1, PAGE_WRITE } };
+    struct mem_boot boot = {
+        .map = &map,
+        .root = PFN_NONE,
+        .segments = segments,
+        .segment_count = 2,
+        .space_first = ram_space_first(),
+        .space_end = image,
+        .early_end = FIRST_PAGE + 2048,
+    };
+    const char *why;
+    expect_equal(mem_init(&boot, &why), 0);
+    struct paging *tables = &context_kernel()->tables;
+    char *range = valloc(1, context_kernel());
+    expect_equal(paging_map(tables, (uintptr_t)range, FIRST_PAGE + 8, 1, PAGE_WRITE), ERR_REFUSED);
+    expect_equal(paging_map(tables, (uintptr_t)range, FIRST_PAGE + 9, 1, PAGE_EXECUTE), ERR_REFUSED);
+    expect_equal(paging_map(tables, (uintptr_t)range, FIRST_PAGE + 9, 1, PAGE_WRITE), 0);
+    audit_all();
+    vfree(page_number((uintptr_t)range), 1);
+    expect_equal(frame_get(FIRST_PAGE + 8).executable, 1);
+    expect_equal(frame_get(FIRST_PAGE + 9).writable, 1);
+}
+
 TEST(mem_init_refuses_live_tables_that_map_the_space_given) {
     const char *why;
     fresh_machine();

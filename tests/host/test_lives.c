@@ -154,6 +154,53 @@ TEST(contexts_show_what_was_mapped_and_nothing_else_over_random_lives_in_5_gib) 
     live(&machine_list[2]);
 }
 
+/* --- The order of removal ----------------------------------------------------------------------------------------- */
+
+static struct {
+    pfn_t page, table;
+    bool page_free, table_free; /* seen to be so */
+    unsigned long flushes_at_page, flushes_at_table;
+} watched;
+
+static unsigned long flushes(void) {
+    return mmu_counts.flushed_pages + mmu_counts.full_flushes;
+}
+
+static void watch(void) {
+    if (!watched.page_free && palloc_state(watched.page) <= PALLOC_CACHED) {
+        watched.page_free = true;
+        watched.flushes_at_page = flushes();
+    }
+    if (!watched.table_free && palloc_state(watched.table) <= PALLOC_CACHED) {
+        watched.table_free = true;
+        watched.flushes_at_table = flushes();
+    }
+}
+
+static void expect_flush_first(size_t pages) {
+    struct context *kernel = context_kernel();
+    struct valloc_options whole_tables = { .align = 512 }; /* so that a table goes with the range */
+    void *range;
+    struct paging_entry entry;
+    expect_equal(pvalloc_with(kernel, pages, &whole_tables, &range), 0);
+    expect(paging_find(&kernel->tables, (uintptr_t)range, &entry));
+    watched.page = entry.pfn;
+    watched.table = paging_table_of(&kernel->tables, (uintptr_t)range);
+    watched.page_free = watched.table_free = false;
+    unsigned long before = flushes();
+    machine_on_unlock = watch;
+    pvfree(page_number((uintptr_t)range), pages);
+    machine_on_unlock = NULL;
+    expect(watched.page_free && watched.table_free);
+    expect(watched.flushes_at_page > before && watched.flushes_at_table > before);
+}
+
+TEST(paging_flushes_before_a_page_or_a_table_is_let_go) {
+    machine_boot(machine_list[1].entries, machine_list[1].count);
+    expect_flush_first(3);
+    expect_flush_first(ARCH_FLUSH_SINGLE + 1);
+}
+
 /* The judge must be able to fail: an entry cleared behind the manager's back, without a flush, is a stale
  * translation. */
 TEST(pretend_mmu_notices_a_missed_flush) {

@@ -5,6 +5,7 @@
 #include <base/fmt.h>
 #include <mem/audit.h>
 #include <mem/frame.h>
+#include <mem/nodes.h>
 #include <mem/valloc.h>
 #include <tests/test.h>
 
@@ -184,4 +185,29 @@ static void undo_io_map(void) {
 TEST(io_map_leaves_all_as_it_was_at_every_failure) {
     need_debug();
     expect_points(sweep(call_io_map, undo_io_map), 1);
+}
+
+/* The first pages of nodes lie in a table that was made at boot. The others need one of their own, which may be
+ * refused. */
+enum { NODES_MAX = 520 };
+static void *node_pages[NODES_MAX];
+
+static bool call_nodes(void) {
+    return (range = nodes_source.take()) != NULL;
+}
+
+static void undo_nodes(void) {
+    nodes_source.give(range);
+}
+
+TEST(nodes_leave_all_as_it_was_when_a_page_needs_a_table_and_there_is_none) {
+    need_debug();
+    size_t taken = 0, before = context_kernel()->tables.tables;
+    while (taken < NODES_MAX && context_kernel()->tables.tables == before)
+        expect((node_pages[taken++] = nodes_source.take()) != NULL);
+    expect(context_kernel()->tables.tables > before);
+    nodes_source.give(node_pages[--taken]);
+    expect_points(sweep(call_nodes, undo_nodes), 2);
+    while (taken > 0)
+        nodes_source.give(node_pages[--taken]);
 }

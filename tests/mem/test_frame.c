@@ -247,6 +247,30 @@ TEST(frame_maps_a_page_table_nowhere) {
     frame_disown(pfn, FRAME_TABLE);
 }
 
+TEST(frame_maps_the_managers_own_tables_nowhere) {
+    struct extent ram;
+    bool seen = false;
+    for (size_t i = 0; palloc_ram(i, &ram) && !seen; i++)
+        for (pfn_t pfn = ram.first; !seen && (pfn = palloc_next_tied(pfn, ram.end)) < ram.end; pfn++) {
+            if (frame_get(pfn).owner != FRAME_METADATA)
+                continue;
+            seen = true;
+            expect_equal(frame_map(pfn, 0), ERR_REFUSED);
+            expect_equal(frame_map(pfn, PAGE_WRITE), ERR_REFUSED);
+        }
+    expect(seen);
+}
+
+TEST(frame_maps_ram_write_back_only) {
+    pfn_t pfn = one_page();
+    expect_equal(frame_map(pfn, PAGE_UNCACHED), ERR_REFUSED);
+    expect_equal(frame_map(pfn, PAGE_WRITE | PAGE_WRITE_COMBINING), ERR_REFUSED);
+    expect_equal(frame_map(pfn, PAGE_WRITE), 0);
+    expect_equal(frame_remap(pfn, PAGE_WRITE, PAGE_WRITE | PAGE_UNCACHED), ERR_REFUSED);
+    frame_unmap(pfn, PAGE_WRITE);
+    pfree(pfn, 1);
+}
+
 TEST(frame_counts_the_entries_of_a_table) {
     pfn_t pfn = one_page();
     frame_own(pfn, FRAME_TABLE);

@@ -1,6 +1,7 @@
 #include <arch/arch.h>
+#include <mem/context.h>
 #include <mem/frame.h>
-#include <mem/paging.h>
+#include <mem/init.h>
 #include <tests/test.h>
 
 /* Tables of our own, never loaded: what they say is looked at with paging_find() here, and by a walk of their entries
@@ -43,7 +44,8 @@ static uint64_t walk(uintptr_t address) {
     entry = entry_at((pfn_t)(entry >> 12 & UINT32_MAX), (unsigned)(address >> 21) & 511);
     if (!(entry & 1))
         return 0;
-    return entry_at((pfn_t)(entry >> 12 & UINT32_MAX), (unsigned)(address >> 12) & 511);
+    uint64_t leaf = entry_at((pfn_t)(entry >> 12 & UINT32_MAX), (unsigned)(address >> 12) & 511);
+    return leaf & ~(uint64_t)0xe00; /* bits 9 to 11 mean nothing to the processor */
 }
 
 TEST(paging_maps_what_a_walk_by_the_manual_finds) {
@@ -212,5 +214,51 @@ TEST(paging_maps_pages_above_4_gib_and_finds_them_whole) {
     expect_equal(entry.pfn, page);
     paging_unmap(&tables, AT, 1);
     pfree(page, 1);
+    paging_destroy(&tables);
+}
+
+/* Where the processor has no NX the entry itself can't tell what is to be executed; the counts still must. */
+TEST(paging_uncounts_what_it_counted_on_a_processor_without_no_execute) {
+    arch_entry_t real = arch_no_execute;
+    set_up();
+    pfn_t page = take(1);
+    arch_no_execute = 0;
+    struct paging_entry entry = { .attributes = 0 };
+    int writable = paging_map(&tables, AT, page, 1, PAGE_WRITE);
+    int alias = paging_map(&tables, AT + PAGE_SIZE, page, 1, PAGE_EXECUTE);
+    int executable = paging_protect(&tables, AT, 1, PAGE_EXECUTE);
+    bool found = paging_find(&tables, AT, &entry);
+    size_t removed = paging_unmap(&tables, AT, 1);
+    arch_no_execute = real;
+    expect_equal(writable, 0);
+    expect_equal(alias, ERR_REFUSED);
+    expect_equal(executable, 0);
+    expect(found && entry.attributes == PAGE_EXECUTE);
+    expect_equal(removed, 1);
+    pfree(page, 1);
+    paging_destroy(&tables);
+}
+
+TEST(paging_refuses_ram_with_another_cache_type_than_the_view_has) {
+    set_up();
+    pfn_t page = take(1);
+    expect_equal(paging_map(&tables, AT, page, 1, PAGE_WRITE | PAGE_UNCACHED), ERR_REFUSED);
+    expect_equal(paging_map(&tables, AT, page, 1, PAGE_WRITE_COMBINING), ERR_REFUSED);
+    expect_equal(paging_map(&tables, AT, page, 1, PAGE_WRITE), 0);
+    expect_equal(paging_protect(&tables, AT, 1, PAGE_WRITE | PAGE_UNCACHED), ERR_REFUSED);
+    expect_equal(paging_unmap(&tables, AT, 1), 1);
+    pfree(page, 1);
+    paging_destroy(&tables);
+}
+
+/* The tables made at boot belong to no FRAME_TABLE; they are no less tables. */
+TEST(paging_refuses_to_show_the_tables_and_descriptors_made_at_boot) {
+    set_up();
+    pfn_t root = context_kernel()->tables.root;
+    struct paging_entry entry;
+    expect(paging_find(&context_kernel()->tables, mem_layout.metadata_end - 1, &entry));
+    expect_equal(paging_map(&tables, AT, entry.pfn, 1, PAGE_WRITE), ERR_REFUSED);
+    if (frame_get(root).owner == FRAME_METADATA) /* not if the embedder brought its own */
+        expect_equal(paging_map(&tables, AT, root, 1, PAGE_WRITE), ERR_REFUSED);
     paging_destroy(&tables);
 }

@@ -164,6 +164,10 @@ TEST(pvalloc_with_takes_pages_below_a_limit_and_with_rights) {
 TEST(pvalloc_in_a_task_is_zeroed_and_for_ring_3) {
     struct context *task = context_create("test");
     expect(task != NULL);
+    char *dirty = pvalloc(100, context_kernel()); /* what the task gets next was written to before */
+    expect(dirty != NULL);
+    memset(dirty, 0x5a, 100 * PAGE_SIZE);
+    pvfree(number(dirty), 100);
     char *memory = pvalloc(3, task);
     expect(memory != NULL);
     for (size_t page = 0; page < 3; page++) {
@@ -174,7 +178,6 @@ TEST(pvalloc_in_a_task_is_zeroed_and_for_ring_3) {
         bool zero = true;
         for (size_t i = 0; i < PAGE_SIZE; i++)
             zero = zero && view[i] == 0;
-        memset(view, 0x5a, PAGE_SIZE); /* so that the next owner would see it, were it not cleared */
         arch_frame_close(view);
         expect(zero);
     }
@@ -199,7 +202,19 @@ TEST(io_map_keeps_the_offset_and_refuses_ram) {
     expect(io_map(UINT64_MAX, 2, 0) == NULL);
     expect(io_map(UINT64_MAX - 1, 1, 0) == NULL);
     expect(io_map(0xfed00000, 1, PAGE_EXECUTE) == NULL);
+    expect(io_map(0xfed00000, 1, PAGE_UNCACHED | PAGE_WRITE_COMBINING) == NULL);
     pfree(page, 1);
+}
+
+TEST(io_unmap_of_memory_or_of_no_bytes_is_reported) {
+    char *memory = pvalloc(1, context_kernel()), *registers = io_map(0xfed00123, 8, PAGE_UNCACHED);
+    expect(memory != NULL && registers != NULL);
+    expect_panic("io_unmap(*): the range is from pvalloc", io_unmap(memory, PAGE_SIZE));
+    expect_panic("io_unmap(*, 0): no such run of bytes", io_unmap(registers, 0));
+    expect_panic("io_unmap(*): no such run of bytes", io_unmap(registers, SIZE_MAX));
+    io_unmap(registers, 8);
+    expect_panic("io_unmap(*, 1) in context kernel: never handed out, or freed already", io_unmap(registers, 8));
+    pvfree(number(memory), 1);
 }
 
 TEST(context_destroy_frees_all_that_the_task_had) {

@@ -181,6 +181,8 @@ TEST(vspace_leaves_guards_to_what_stays_of_a_range) {
     expect_equal(take_at(220, 1), ERR_EXISTS);
     expect_equal(take_at(222, 1), ERR_EXISTS);
     expect_equal(take_at(221, 1), 0);
+    expect_equal(take_at(199, 1), ERR_EXISTS); /* the outer guards stay where they were */
+    expect_equal(take_at(230, 1), ERR_EXISTS);
     expect_equal(vspace_give(&space, 210, 1), 0); /* one page: it all becomes the left part's guard */
     expect_equal(take_at(210, 1), ERR_EXISTS);
     vspace_audit(&space);
@@ -289,6 +291,9 @@ TEST(pool_refuses_a_double_free_and_a_stranger) {
     char *a = pool_take(&pool), *b = pool_take(&pool);
     expect(a != NULL && b != NULL && a != b);
     expect_panic("pool test ranges: * is not one of its objects", pool_give(&pool, a + 8));
+    char *tail =
+        a + pool.per_page * pool.object_bytes; /* `a` is the page's first object: too few bytes follow the last */
+    expect_panic("pool test ranges: * is not one of its objects", pool_give(&pool, tail));
     pool_give(&pool, a);
     if (CONFIG_DEBUG)
         expect_panic("pool test ranges: double free of *", pool_give(&pool, a));

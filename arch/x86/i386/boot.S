@@ -7,6 +7,7 @@
  *
  *     virtual 0 to 2 GiB       -> physical 0 to 2 GiB   pages of 2 MiB: the loader's data is read where it is
  *     image home, 1 GiB        -> physical 0 to 1 GiB   the same directory
+ *     the last 2 MiB           -> the UL_VISIBLE window, wherever in the image it was loaded
  *
  * Top-level entries have the present bit only: the others are reserved there (SDM volume 3A, table 4-8).
  * EBP keeps the magic number and ESI the address until C has them. */
@@ -16,6 +17,7 @@
 #include <multiboot/multiboot.h>
 
 #define PAGES_2M  0x83 /* present, write, large */
+#define TABLE     0x03 /* present, write */
 #define TOP_ENTRY 0x01 /* present */
 
 #define HEADER_FLAGS (MULTIBOOT_PAGE_ALIGN | MULTIBOOT_MEMORY_INFO)
@@ -54,6 +56,16 @@ boot_entry:
     movl $EARLY(early_directories + 0x1000 + TOP_ENTRY), EARLY(early_root + 8)
     movl $EARLY(early_directories + 0x0000 + TOP_ENTRY), EARLY(early_root + 16)
 
+    movl $EARLY(early_window_directory + TOP_ENTRY), EARLY(early_root + 24)
+    movl $EARLY(early_window + TABLE), EARLY(early_window_directory + 511 * 8)
+    mov $EARLY(early_window), %edi
+    mov $image_window_physical + TABLE, %eax
+    mov $image_window_pages, %ecx
+1:  mov %eax, (%edi)
+    add $8, %edi
+    add $0x1000, %eax
+    loop 1b
+
     mov %cr4, %eax
     or $(1 << 5), %eax
     mov %eax, %cr4
@@ -83,6 +95,10 @@ no_pae:
     .balign 4096
 early_directories:
     .skip 2 * 4096
+early_window_directory:
+    .skip 4096
+early_window:
+    .skip 4096
 early_root:
     .skip 32
 

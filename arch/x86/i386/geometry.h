@@ -21,8 +21,9 @@
 #define GEOMETRY_PFN_LIMIT ((pfn_t)1 << 24)
 
 /* The last 2 MiB are the UL_VISIBLE window's. */
-#define GEOMETRY_TASK_FIRST ((uintptr_t)0x10000)
-#define GEOMETRY_TASK_END   ((uintptr_t)0xffe00000)
+#define GEOMETRY_TASK_FIRST  ((uintptr_t)0x10000)
+#define GEOMETRY_TASK_END    ((uintptr_t)0xffe00000)
+#define GEOMETRY_UPPER_FIRST ((uintptr_t)0xffe00000)
 
 static inline bool geometry_canonical(uintptr_t address) {
     (void)address;

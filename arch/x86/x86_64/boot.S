@@ -8,6 +8,7 @@
  *
  *     virtual 0 to 4 GiB       -> physical 0 to 4 GiB   pages of 2 MiB: the loader's data is read where it is
  *     image home, 1 GiB        -> physical 0 to 1 GiB   the same directory
+ *     the last 2 MiB           -> the UL_VISIBLE window, wherever in the image it was loaded
  *
  * EBP keeps the magic number and ESI the address until C has them. */
 #include <layout.h>
@@ -69,6 +70,16 @@ boot_entry:
     movl $EARLY(early_low + TABLE), EARLY(early_root)
     movl $EARLY(early_high + TABLE), EARLY(early_root + 511 * 8)
 
+    movl $EARLY(early_window + TABLE), EARLY(early_window_directory + 511 * 8)
+    movl $EARLY(early_window_directory + TABLE), EARLY(early_high + 511 * 8)
+    mov $EARLY(early_window), %edi
+    mov $image_window_physical + TABLE, %eax
+    mov $image_window_pages, %ecx
+1:  mov %eax, (%edi)
+    add $8, %edi
+    add $0x1000, %eax
+    loop 1b
+
     /* PAE, the root, long mode enable, then paging: the order of SDM volume 3A, 9.8.5. */
     mov %cr4, %eax
     or $(1 << 5), %eax
@@ -123,6 +134,10 @@ early_root:
 early_low:
     .skip 4096
 early_high:
+    .skip 4096
+early_window_directory:
+    .skip 4096
+early_window:
     .skip 4096
 early_directories:
     .skip 4 * 4096

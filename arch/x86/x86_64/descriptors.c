@@ -1,14 +1,20 @@
-/* GDT:  null | code | data | TSS (two entries)
+/* GDT:  null | code | data | TSS (two entries) | ring 3's data | ring 3's code
  *
- * Base and limit mean nothing for code and data in 64-bit mode. The TSS is there for its table of stacks (IST): NMI,
- * machine check, double fault and debug each have one, since they can come when the stack in use is bad or, later, not
- * yet the kernel's. The others stay on the stack in use (SDM volume 3A, 6.14.5 and 7.7).
+ * Base and limit mean nothing for code and data in 64-bit mode. The TSS names the stack for entries from ring 3, and a
+ * stack each (IST) for NMI, machine check, double fault and debug, which can come when the stack in use is bad or not
+ * yet the kernel's. The others stay on the stack in use (SDM volume 3A, 6.14.5 and 7.7). All these stacks are in the
+ * window.
  *
- * All of it is written before the first trap and by the processor only after that, which marks the TSS busy once. */
+ * GDT, IDT and TSS are in the window too, read-only once the final tables are loaded: all is written before that, the
+ * busy mark of the TSS by the processor and the accessed bits of segments, which are set from the start, by nobody.
+ *
+ * SYSCALL reads none of them but takes its entry from registers (SDM volume 3A, 5.8.8). */
 #include <arch/x86/cpu.h>
 #include <arch/x86/descriptors.h>
 #include <arch/x86/stacks.h>
 #include <arch/x86/trap.h>
+#include <arch/x86/window.h>
+#include <base/ul_visible.h>
 
 struct task_state {
     uint32_t reserved0;
@@ -27,21 +33,35 @@ struct gate {
     uint32_t offset_high, reserved;
 };
 
-enum { SELECTOR_TASK = 0x18, GATE_INTERRUPT = 0x8e };
+enum { SELECTOR_TASK = 0x18, GATE_INTERRUPT = 0x8e, GATE_RING3 = 0x60 };
 
-#define SEGMENT_CODE 0x00af9b000000ffffu
-#define SEGMENT_DATA 0x00cf93000000ffffu
-#define SEGMENT_TASK 0x0000890000000000u
+#define SEGMENT_CODE      0x00af9b000000ffffu
+#define SEGMENT_DATA      0x00cf93000000ffffu
+#define SEGMENT_TASK      0x0000890000000000u
+#define SEGMENT_USER_DATA 0x00cff3000000ffffu
+#define SEGMENT_USER_CODE 0x00affb000000ffffu
 
+/* What SYSCALL clears of the flags: IF, TF, DF, IOPL, NT, AC. */
+#define SYSCALL_FLAGS 0x47700u
+
+UL_VISIBLE("rodata")
 static struct {
-    uint64_t gdt[5];
+    uint64_t gdt[7];
     struct task_state task;
     struct gate gates[DESCRIPTORS_GATES] __attribute__((aligned(16)));
-} state = { .gdt = { 0, SEGMENT_CODE, SEGMENT_DATA, SEGMENT_TASK, 0 } };
+} state = { .gdt = { 0, SEGMENT_CODE, SEGMENT_DATA, SEGMENT_TASK, 0, SEGMENT_USER_DATA, SEGMENT_USER_CODE } };
 
-static void set_stack(unsigned ist, enum stack_use use) {
-    state.task.stack[ist - 1][0] = (uint32_t)stack_top(use);
-    state.task.stack[ist - 1][1] = (uint32_t)(stack_top(use) >> 32);
+void window_syscall(void);
+
+static void set_halves(uint32_t halves[2], uintptr_t address) {
+    halves[0] = (uint32_t)address;
+    halves[1] = (uint32_t)(address >> 32);
+}
+
+/* The entry goes by the window's stack of that number, the handler runs on the kernel's own. */
+static void set_stack(unsigned vector, unsigned ist, enum stack_use use) {
+    set_halves(state.task.stack[ist - 1], window_entry_stack(ist));
+    window_processor.found_stacks[vector] = stack_top(use);
 }
 
 static unsigned stack_of(unsigned vector) {
@@ -77,11 +97,20 @@ static void load_code_segment(void) {
                      : "rax", "memory");
 }
 
+static void start_syscall(void) {
+    cpu_set_msr(MSR_EFER, cpu_msr(MSR_EFER) | EFER_SYSCALL);
+    cpu_set_msr(MSR_STAR, (uint64_t)LAYOUT_CODE_SELECTOR << 32);
+    cpu_set_msr(MSR_LSTAR, (uintptr_t)window_syscall);
+    cpu_set_msr(MSR_SFMASK, SYSCALL_FLAGS);
+}
+
 void descriptors_start(void) {
-    set_stack(1, STACK_DOUBLE_FAULT);
-    set_stack(2, STACK_NMI);
-    set_stack(3, STACK_MACHINE_CHECK);
-    set_stack(4, STACK_DEBUG);
+    window_processor.kernel_root = cpu_cr3();
+    set_halves(state.task.rsp[0], window_entry_stack(0));
+    set_stack(TRAP_DOUBLE_FAULT, 1, STACK_DOUBLE_FAULT);
+    set_stack(TRAP_NMI, 2, STACK_NMI);
+    set_stack(TRAP_MACHINE_CHECK, 3, STACK_MACHINE_CHECK);
+    set_stack(TRAP_DEBUG, 4, STACK_DEBUG);
     state.task.io_map = sizeof(state.task);
     set_task_segment();
     cpu_load_gdt(state.gdt, sizeof(state.gdt));
@@ -89,6 +118,12 @@ void descriptors_start(void) {
     cpu_load_data_segments(LAYOUT_DATA_SELECTOR);
     cpu_load_task(SELECTOR_TASK);
     cpu_load_idt(state.gates, sizeof(state.gates));
+    start_syscall();
+}
+
+/* INT3 and INTO are instructions of ring 3's too. */
+static bool is_for_ring3(unsigned vector) {
+    return vector == TRAP_BREAKPOINT || vector == TRAP_OVERFLOW;
 }
 
 void descriptors_gate(unsigned vector, uintptr_t entry) {
@@ -96,7 +131,7 @@ void descriptors_gate(unsigned vector, uintptr_t entry) {
         .offset_low = (uint16_t)entry,
         .selector = LAYOUT_CODE_SELECTOR,
         .stack = (uint8_t)stack_of(vector),
-        .type = GATE_INTERRUPT,
+        .type = is_for_ring3(vector) ? GATE_INTERRUPT | GATE_RING3 : GATE_INTERRUPT,
         .offset_middle = (uint16_t)(entry >> 16),
         .offset_high = (uint32_t)(entry >> 32),
     };
@@ -104,5 +139,5 @@ void descriptors_gate(unsigned vector, uintptr_t entry) {
 
 /* No gate changes tasks in 64-bit mode. */
 void descriptors_root(pfn_t root) {
-    (void)root;
+    window_kernel(root);
 }

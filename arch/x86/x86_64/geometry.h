@@ -25,6 +25,9 @@
 #define GEOMETRY_TASK_FIRST ((uintptr_t)0x10000)
 #define GEOMETRY_TASK_END   ((uintptr_t)0x00007ffffffff000)
 
+/* Addresses from here on are the kernel's: in a task's tables there is nothing but the UL_VISIBLE window. */
+#define GEOMETRY_UPPER_FIRST ((uintptr_t)0xffff800000000000)
+
 static inline bool geometry_canonical(uintptr_t address) {
     return (uintptr_t)((intptr_t)(address << 16) >> 16) == address;
 }

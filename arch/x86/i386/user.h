@@ -1,0 +1,94 @@
+/* arch/x86/i386/user.h - what a program of ring 3 has of this processor.
+ *
+ * Layer: arch. Context: interrupts off, on the kernel's tables. The same names stand in arch/x86/x86_64/user.h. */
+#ifndef USER_H
+#define USER_H
+
+#include <arch/x86/descriptors.h>
+#include <arch/x86/fpu.h>
+#include <layout.h>
+#include <trap_frame.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    USER_BITS = 32,
+    USER_CALL_ARGUMENTS = 6,
+    USER_CLONE_CHILD_NUMBER = 4, /* which argument of clone is what: it differs */
+    USER_CLONE_THREAD_POINTER = 3,
+};
+
+struct user_state {
+    struct fpu_state fpu;
+    uint64_t segments[DESCRIPTORS_TASK_SEGMENTS]; /* as in the GDT */
+};
+
+/* A new program's. */
+void user_init(struct user_state *state);
+
+/* From the processor, and to it. */
+void user_save(struct user_state *state);
+void user_load(const struct user_state *state);
+
+/* All registers zero but these. */
+void user_frame_make(struct trap_frame *frame, uintptr_t ip, uintptr_t sp);
+
+/* Makes the return to ring 3 by this frame one that can't fault in ring 0. False: it had to change it, and the task
+ * has lost its way. */
+bool user_frame_is_safe(struct trap_frame *frame);
+
+static inline uintptr_t user_frame_sp(const struct trap_frame *frame) {
+    return frame->user_sp;
+}
+
+static inline void user_frame_set_sp(struct trap_frame *frame, uintptr_t sp) {
+    frame->sp = frame->user_sp = sp;
+}
+
+/* --- System calls ------------------------------------------------------------------------------------------------- */
+
+static inline bool user_is_call(const struct trap_frame *frame) {
+    return frame->vector == LAYOUT_SYSCALL_VECTOR;
+}
+
+static inline uintptr_t user_call_number(const struct trap_frame *frame) {
+    return frame->ax;
+}
+
+static inline void user_call_arguments(const struct trap_frame *frame, uintptr_t arguments[USER_CALL_ARGUMENTS]) {
+    arguments[0] = frame->bx;
+    arguments[1] = frame->cx;
+    arguments[2] = frame->dx;
+    arguments[3] = frame->si;
+    arguments[4] = frame->di;
+    arguments[5] = frame->bp;
+}
+
+static inline void user_call_return(struct trap_frame *frame, intptr_t value) {
+    frame->ax = (uintptr_t)value;
+}
+
+/* arch_prctl: no code of it has a meaning here. */
+intptr_t user_arch_control(struct user_state *state, uintptr_t code, uintptr_t address, uintptr_t *value);
+
+/* set_thread_area, with the four words of its struct user_desc; the first becomes the entry's number if it was -1. */
+intptr_t user_set_segment(struct user_state *state, uint32_t words[4]);
+
+/* The thread pointer as clone gives it is the address of a struct user_desc here: not done. */
+intptr_t user_set_thread_pointer(struct user_state *state, uintptr_t base);
+
+/* --- Kernel stacks ------------------------------------------------------------------------------------------------ */
+
+/* Assembler: leaves the registers that C keeps on this stack, notes where in *save, and goes on where `load` left
+ * off. */
+void user_switch(uintptr_t *save, uintptr_t load);
+
+/* What user_switch() finds on a stack whose top is a frame: it goes on to ring 3. Gives the pointer to load. */
+uintptr_t user_switch_prepare(struct trap_frame *frame);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,82 @@
+/* mem/area.h - layer 5: a task's memory.
+ *
+ * An area is a range of a task's context with rights; its pages appear when they are touched, zeroed. All that a task
+ * can ask for (mmap, munmap, mprotect, brk, fork) is done with these few calls, and all that the kernel reads and
+ * writes of a task's memory goes through here.
+ *
+ * Addresses are page-aligned and sizes pages where not said otherwise. W^X holds for every page over all its mappings:
+ * rights to write and execute together are refused, as is execution while another mapping can write.
+ *
+ * Context: a task's or the kernel's thread, not an interrupt's; takes the context's lock. A shortage is ERR_NO_MEMORY,
+ * with nothing changed. */
+#ifndef MEM_AREA_H
+#define MEM_AREA_H
+
+#include <mem/context.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* No bit: the area keeps its addresses and nothing can be touched. Writing and executing imply reading. */
+enum { AREA_READ = 1 << 0, AREA_WRITE = 1 << 1, AREA_EXECUTE = 1 << 2 };
+
+struct area_request {
+    size_t pages;
+    unsigned rights;
+    uintptr_t address;   /* with `fixed` the place, else a hint; 0: none */
+    uintptr_t low, high; /* bounds for a place that isn't fixed; 0: the context's */
+    bool fixed;
+    bool replace;    /* with `fixed`: what was there is unmapped first */
+    bool shared;     /* pages stay one with those of a copy of the context; they are all there from the start */
+    bool unreserved; /* pages aren't promised: touching them may fail when memory is short */
+    bool stack;      /* grows down by area_grow() */
+};
+
+/* 0 with *address set; ERR_INVALID, ERR_EXISTS (a fixed place is taken), ERR_NO_SPACE, ERR_NO_MEMORY, ERR_REFUSED
+ *   (W^X). Every
+ * page that may ever be needed is promised now (mem/reserve.h), and every table made. With `replace`, what was there
+ * may be gone after ERR_NO_MEMORY. */
+int area_map(struct context *context, const struct area_request *request, uintptr_t *address);
+
+/* Removes whatever areas there are in the run, whole or in part. ERR_NO_MEMORY when an area's middle goes and there is
+ * no node for the second part; ERR_INVALID. Cost: O(pages in areas). */
+int area_unmap(struct context *context, uintptr_t address, size_t pages);
+
+/* Changes the rights of the run, which areas must cover. ERR_NO_MEMORY: they don't, or no node or no page to promise;
+ * ERR_REFUSED: W^X. Nothing has changed then. */
+int area_protect(struct context *context, uintptr_t address, size_t pages, unsigned rights);
+
+/* Gives an empty context the areas of another: shared pages shown by both, private ones copied when one of them
+ * writes. On failure the new context is empty again. */
+int area_copy(struct context *from, struct context *to);
+
+/* Removes all areas: before context_destroy(). */
+void area_clear(struct context *context);
+
+/* --- Touching ----------------------------------------------------------------------------------------------------- */
+
+/* Makes one access (AREA_READ, AREA_WRITE or AREA_EXECUTE) possible that the tables don't allow yet: gives a page, or
+ * a copy of its own. `address` may be any. ERR_FAULT: it isn't allowed there; ERR_NO_MEMORY. */
+int area_fault(struct context *context, uintptr_t address, unsigned access);
+
+/* Lets a stack area grow down to the page of `address`, if that lies at most `most` pages below the area's end and a
+ * free page stays below it. ERR_FAULT: no such area; ERR_NO_MEMORY. */
+int area_grow(struct context *context, uintptr_t address, size_t most);
+
+/* Copies between the kernel and a task, any alignment: ERR_FAULT or ERR_NO_MEMORY, and part may have been copied. */
+int area_read(struct context *context, void *to, uintptr_t from, size_t bytes);
+int area_write(struct context *context, uintptr_t to, const void *from, size_t bytes);
+
+/* Reads a text with its zero into `room` bytes: its length without the zero; ERR_FAULT, ERR_LIMIT if it is longer. */
+int area_read_text(struct context *context, char *to, uintptr_t from, size_t room);
+
+/* --- Inspect ------------------------------------------------------------------------------------------------------ */
+
+/* "read write", "none" and so on, for a range's attributes. */
+const char *area_rights_name(unsigned attributes);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

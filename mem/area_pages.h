@@ -1,0 +1,47 @@
+/* mem/area_pages.h - the pages of areas, for mem/area*.c alone. The context's lock is held throughout. */
+#ifndef MEM_AREA_PAGES_H
+#define MEM_AREA_PAGES_H
+
+#include <mem/area.h>
+#include <mem/frame.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* An area's attributes as a range, beside CONTEXT_RANGE_AREA and VSPACE_MERGE. */
+enum {
+    AREA_RIGHTS_SHIFT = 3,
+    AREA_RIGHTS = 7 << AREA_RIGHTS_SHIFT,
+    AREA_SHARED = 1 << 6,
+    AREA_UNRESERVED = 1 << 7,
+    AREA_STACK = 1 << 8,
+    AREA_PROMISED = 1 << 9, /* its pages are in the reserve, or have been taken from it */
+};
+
+static inline unsigned area_rights(unsigned attributes) {
+    return (attributes & AREA_RIGHTS) >> AREA_RIGHTS_SHIFT;
+}
+
+static inline bool is_area(const struct vspace_range *range) {
+    return range != NULL && (range->attributes & CONTEXT_RANGE_KIND) == CONTEXT_RANGE_AREA;
+}
+
+/* What the entry of a page allows. A private page with another mapping isn't writable, nor executable if it might be
+ * written through the other: whoever writes gets a copy first. No rights: the page stays, for ring 0 only. */
+unsigned area_entry_attributes(unsigned attributes, pfn_t pfn);
+
+/* Shows a new zeroed page; ERR_NO_MEMORY. */
+int area_add_page(struct context *context, uintptr_t page, unsigned attributes);
+
+/* Promised pages that this one page of the area keeps in the reserve: 1 if it isn't there yet, or is shown by others
+ * too. */
+bool area_page_is_owed(struct context *context, uintptr_t page);
+
+/* The pages of [first, end) in a promised area that are owed. */
+size_t area_owed(struct context *context, uintptr_t first, uintptr_t end);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,175 @@
+/* What happens when a page of an area is touched, by the task (a fault) or by the kernel on its behalf.
+ *
+ *     no area, or not these rights      ERR_FAULT
+ *     no page yet                       a zeroed one, from the reserve if the area is promised
+ *     written, and shown by others too  a copy, from the reserve
+ *     written, and shown by nobody else it may be written from now on
+ *
+ * The kernel reads and writes a task's memory by the frame view, page by page, with the context's lock held from the
+ * look at the entry to the end of the copy: the task can't unmap it in between. So a task's memory is never mapped for
+ * the kernel here, a bad pointer is an error and no fault, and rights are the task's own.
+ *
+ * Cost: one walk of the tables a page, and what a new page costs. */
+#include <base/string.h>
+#include <mem/area.h>
+#include <mem/area_pages.h>
+#include <mem/reserve.h>
+
+unsigned area_entry_attributes(unsigned attributes, pfn_t pfn) {
+    unsigned rights = area_rights(attributes);
+    if (rights == 0)
+        return 0;
+    bool alone = frame_get(pfn).mappings <= 1;
+    unsigned entry = PAGE_USER;
+    if ((rights & AREA_WRITE) && (alone || (attributes & AREA_SHARED)))
+        entry |= PAGE_WRITE;
+    if (rights & AREA_EXECUTE)
+        entry |= PAGE_EXECUTE;
+    return entry;
+}
+
+/* --- New pages ---------------------------------------------------------------------------------------------------- */
+
+static pfn_t take_page(unsigned attributes) {
+    struct palloc_request one = { .pages = 1 };
+    pfn_t pfn = attributes & AREA_PROMISED ? reserve_take() : PFN_NONE;
+    return pfn != PFN_NONE ? pfn : palloc_with(&one);
+}
+
+static void give_page(pfn_t pfn, unsigned attributes) {
+    if (attributes & AREA_PROMISED)
+        reserve_return(pfn);
+    else
+        pfree(pfn, 1);
+}
+
+int area_add_page(struct context *context, uintptr_t page, unsigned attributes) {
+    pfn_t pfn = take_page(attributes);
+    if (pfn == PFN_NONE)
+        return ERR_NO_MEMORY;
+    void *view = arch_frame_open(pfn);
+    memset(view, 0, PAGE_SIZE);
+    arch_frame_close(view);
+    int error = paging_map(&context->tables, page_address(page), pfn, 1, area_entry_attributes(attributes, pfn));
+    if (error != 0)
+        give_page(pfn, attributes);
+    else
+        frame_hand_over(pfn);
+    return error;
+}
+
+static void copy_frame(pfn_t to, pfn_t from) {
+    void *source = arch_frame_open(from), *copy = arch_frame_open(to);
+    memcpy(copy, source, PAGE_SIZE);
+    arch_frame_close(copy);
+    arch_frame_close(source);
+}
+
+/* The page is there and may not be written yet. */
+static int own_page(struct context *context, uintptr_t page, unsigned attributes, pfn_t old) {
+    struct frame frame = frame_get(old);
+    if (frame.mappings == 1 && frame.pins == 0)
+        return paging_protect(&context->tables, page_address(page), 1, area_entry_attributes(attributes, old));
+    pfn_t pfn = take_page(attributes);
+    if (pfn == PFN_NONE)
+        return ERR_NO_MEMORY;
+    copy_frame(pfn, old);
+    int error = paging_replace(&context->tables, page_address(page), pfn, area_entry_attributes(attributes, pfn));
+    if (error != 0)
+        give_page(pfn, attributes);
+    else
+        frame_hand_over(pfn);
+    return error;
+}
+
+/* --- Touching ----------------------------------------------------------------------------------------------------- */
+
+static bool entry_allows(const struct paging_entry *entry, unsigned access) {
+    return (entry->attributes & PAGE_USER) != 0 && (!(access & AREA_WRITE) || (entry->attributes & PAGE_WRITE)) &&
+           (!(access & AREA_EXECUTE) || (entry->attributes & PAGE_EXECUTE));
+}
+
+/* With the lock: the page is there and the access possible when this is 0. */
+static int touch(struct context *context, uintptr_t page, unsigned access, struct paging_entry *entry) {
+    const struct vspace_range *range = vspace_find(&context->ranges, page);
+    unsigned rights = is_area(range) ? area_rights(range->attributes) : 0;
+    if (rights == 0 || (access & ~(rights | AREA_READ)) != 0)
+        return ERR_FAULT;
+    bool present = paging_find(&context->tables, page_address(page), entry);
+    if (present && entry_allows(entry, access))
+        return 0;
+    int error = present ? own_page(context, page, range->attributes, entry->pfn)
+                        : area_add_page(context, page, range->attributes);
+    if (error == 0)
+        paging_find(&context->tables, page_address(page), entry);
+    return error;
+}
+
+int area_fault(struct context *context, uintptr_t address, unsigned access) {
+    struct paging_entry entry;
+    lock_take(&context->lock);
+    int error = touch(context, page_number(address), access, &entry);
+    lock_release(&context->lock);
+    return error;
+}
+
+/* --- Copying ------------------------------------------------------------------------------------------------------ */
+
+static size_t part_of_page(uintptr_t address, size_t bytes) {
+    size_t rest = PAGE_SIZE - (address & (PAGE_SIZE - 1));
+    return bytes < rest ? bytes : rest;
+}
+
+/* One page's worth. */
+static int copy_part(struct context *context, uintptr_t address, void *kernel, size_t bytes, unsigned access) {
+    struct paging_entry entry;
+    lock_take(&context->lock);
+    int error = touch(context, page_number(address), access, &entry);
+    if (error == 0) {
+        uint8_t *view = (uint8_t *)arch_frame_open(entry.pfn), *at = view + (address & (PAGE_SIZE - 1));
+        if (access & AREA_WRITE)
+            memcpy(at, kernel, bytes);
+        else
+            memcpy(kernel, at, bytes);
+        arch_frame_close(view);
+    }
+    lock_release(&context->lock);
+    return error;
+}
+
+static int copy(struct context *context, uintptr_t address, uint8_t *kernel, size_t bytes, unsigned access) {
+    if (bytes > 0 && address + (bytes - 1) < address)
+        return ERR_FAULT;
+    while (bytes > 0) {
+        size_t part = part_of_page(address, bytes);
+        int error = copy_part(context, address, kernel, part, access);
+        if (error != 0)
+            return error;
+        address += part;
+        kernel += part;
+        bytes -= part;
+    }
+    return 0;
+}
+
+int area_read(struct context *context, void *to, uintptr_t from, size_t bytes) {
+    return copy(context, from, (uint8_t *)to, bytes, AREA_READ);
+}
+
+int area_write(struct context *context, uintptr_t to, const void *from, size_t bytes) {
+    return copy(context, to, (uint8_t *)(uintptr_t)from, bytes, AREA_WRITE);
+}
+
+/* A page at a time, so that nothing behind the text's last page is asked for. */
+int area_read_text(struct context *context, char *to, uintptr_t from, size_t room) {
+    for (size_t done = 0; done < room;) {
+        size_t part = part_of_page(from + done, room - done);
+        int error = from + done < from ? ERR_FAULT : area_read(context, to + done, from + done, part);
+        if (error != 0)
+            return error;
+        for (size_t i = 0; i < part; i++, done++)
+            if (to[done] == '\0')
+                return (int)done;
+    }
+    return ERR_LIMIT;
+}
