@@ -98,23 +98,25 @@ B := build/$(ARCH)-$(CC_NAME)-$(DEBUG_NAME)
 H := build/host$(WIDTH)-$(CC_NAME)
 F := build/fuzz64-clang
 OBJECTS = $(addprefix $(1)/,$(addsuffix .o,$(2)))
-BUILD_FILES := Makefile config.mk
 
-$(B)/%.c.o: %.c $(BUILD_FILES)
+$(B)/%.c.o: %.c $(B)/flags.list
 	@mkdir -p $(@D)
 	$(CC) $(KERNEL_FLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/%.S.o: %.S $(BUILD_FILES)
+$(B)/%.S.o: %.S $(B)/flags.list
 	@mkdir -p $(@D)
 	$(CC) $(KERNEL_FLAGS) -MMD -MP -c -o $@ $<
 
-$(H)/%.c.o: %.c $(BUILD_FILES)
+$(H)/%.c.o: %.c $(H)/flags.list
 	@mkdir -p $(@D)
 	$(CC) $(HOST_FLAGS) $(SANITIZE) $(HOST_STANDARD) -MMD -MP -c -o $@ $<
 
-# A source that went away must leave the archive or program too: the list of objects is a prerequisite of its own.
+# Written only when it says something else. A source that went away must leave its archive or program, and an option that
+# changed must reach every object: the list of objects and the flags are prerequisites of their own.
 build/%.list: FORCE
 	@mkdir -p $(@D); echo '$(LIST)' | cmp -s - $@ || echo '$(LIST)' > $@
+$(B)/flags.list: LIST = $(CC) $(KERNEL_FLAGS)
+$(H)/flags.list: LIST = $(CC) $(HOST_FLAGS) $(SANITIZE)
 FORCE:
 
 # --- The library --------------------------------------------------------------------------------------------------------
@@ -181,8 +183,9 @@ $(H)/host-tests: $(HOST_OBJECTS) $(H)/host-tests.list
 
 FUZZ_FLAGS := $(subst -m$(WIDTH),-m64,$(subst arch/x86/i386,arch/x86/x86_64,$(HOST_FLAGS))) $(SANITIZE)
 FUZZ_OBJECTS := $(call OBJECTS,$(F),$(FUZZ_COMMON_SOURCES))
+$(F)/flags.list: LIST = $(FUZZ_FLAGS)
 
-$(F)/%.c.o: %.c $(BUILD_FILES)
+$(F)/%.c.o: %.c $(F)/flags.list
 	@mkdir -p $(@D)
 	clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link $(HOST_STANDARD) -MMD -MP -c -o $@ $<
 
@@ -207,10 +210,11 @@ BENCH_SOURCES := $(BENCH_CASES) $(wildcard bench/host*.c base/*.c mem/*.c arch/x
 BENCH_FLAGS := $(subst -O1,-O2,$(subst CONFIG_DEBUG=1,CONFIG_DEBUG=0,$(HOST_FLAGS))) -fno-pic -fno-pie \
 	-fno-stack-protector -mgeneral-regs-only
 
-$(M)/%.c.o: %.c $(BUILD_FILES)
+$(M)/%.c.o: %.c $(M)/flags.list
 	@mkdir -p $(@D)
 	$(CC) $(BENCH_FLAGS) -MMD -MP -c -o $@ $<
 
+$(M)/flags.list: LIST = $(CC) $(BENCH_FLAGS)
 bench-host: $(M)/cases
 $(M)/cases: $(call OBJECTS,$(M),$(BENCH_SOURCES))
 	$(CC) $(BENCH_FLAGS) -no-pie -o $@ $^
@@ -264,12 +268,12 @@ install: lib
 		tools/xelix-mm.pc.in > $(INSTALLED)/lib/pkgconfig/xelix-mm-$(ARCH).pc
 
 json_entry = printf '{"directory": "%s", "file": "%s", "command": "%s"},\n' '$(CURDIR)' '$(1)' '$(CC) $(2) -c $(1)';
-compile_commands.json: $(BUILD_FILES) FORCE
+compile_commands.json: FORCE
 	@{ echo '['; $(foreach source,$(LIBRARY_SOURCES) $(BOOT_SOURCES) $(KERNEL_SOURCES),\
 		$(call json_entry,$(source),$(KERNEL_FLAGS))) \
 	$(foreach source,$(wildcard arch/host/*.c tests/host/*.c fuzz/*.c bench/*.c),\
 		$(call json_entry,$(source),$(HOST_FLAGS) -D_POSIX_C_SOURCE=200809L)) \
-	echo '{}'; echo ']'; } > $@
+	echo ']'; } | sed -z 's/,\n]/\n]/' > $@
 
 clean:
 	rm -rf build compile_commands.json

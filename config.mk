@@ -26,7 +26,7 @@ ACCEL ?= tcg
 # Words for the kernel's command line.
 APPEND ?=
 
-# Files that the loader hands to the kernel as modules, separated by commas.
+# Files that the loader hands to the kernel as modules, separated by commas; for x86_64, QEMU's own loader takes only one.
 MODULES ?=
 
 # The width of a host build in bits: 64 or 32.
