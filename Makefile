@@ -26,6 +26,9 @@ help:
 ## make bench        measure, print a table, write build/bench.tsv
 ## make lib          libxelixmm.a and libxelixboot.a
 ## make kernel       the reference kernel
+## make archive      the programs of ring 3, as the archive that the kernel takes as a module
+## make closure      what is UL_VISIBLE reaches nothing that isn't but the gates
+## make user-on-linux  run the programs of ring 3 on this machine
 ## make iso          the reference kernel on a GRUB image for BIOS and UEFI
 ## make examples     the smallest kernels that embed the library
 ## make host-test    the tests as a program of this machine (WIDTH=32|64 FILTER=part of a test's name)
@@ -66,13 +69,14 @@ FUZZ_COMMON_SOURCES := $(HOST_COMMON_SOURCES) $(HOST_KERNEL_SOURCES) \
 HEADERS := $(filter-out arch/x86/i386/% arch/x86/x86_64/% arch/host/%,\
 	$(wildcard base/*.h arch/*.h arch/x86/*.h mem/*.h boot/*.h kernel/*.h tests/*.h))
 PUBLIC_HEADERS := $(filter-out tests/% kernel/%,$(HEADERS)) $(wildcard arch/x86/$(ARCH)/*.h)
-FORMATTED := $(wildcard $(addsuffix /*.[ch],base mem boot kernel fuzz bench arch arch/x86 arch/x86/i386 arch/x86/x86_64 arch/host \
+FORMATTED := $(wildcard $(addsuffix /*.[ch],base mem boot kernel fuzz bench user user/* arch arch/x86 arch/x86/i386 arch/x86/x86_64 arch/host \
 	tests tests/* examples/* examples/*/*))
 
 # --- Flags ------------------------------------------------------------------------------------------------------------
 
 WARNINGS := -std=c11 -Wall -Wextra -Wconversion -Wshadow -Werror
-OPTIONS := -DCONFIG_DEBUG=$(DEBUG) -DCONFIG_PROCESSORS=$(PROCESSORS)
+OPTIONS := -DCONFIG_DEBUG=$(DEBUG) -DCONFIG_PROCESSORS=$(PROCESSORS) -DCONFIG_KMALLOC_CANARY=$(KMALLOC_CANARY)
+CANARY_NAME := $(if $(filter $(DEBUG),$(KMALLOC_CANARY)),,-canary$(KMALLOC_CANARY))
 WIDTH_FLAGS_x86_64 := -m64 -mcmodel=kernel
 WIDTH_FLAGS_i386 := -m32 -march=i686
 LD_FLAGS_x86_64 := -m elf_x86_64
@@ -89,14 +93,14 @@ LINK_FLAGS := $(LD_FLAGS_$(ARCH)) -nostdlib -static -z max-page-size=4096 -z noe
 HOST_ARCH := $(if $(filter 32,$(WIDTH)),i386,x86_64)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 HOST_FLAGS := $(WARNINGS) -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing -fvisibility=hidden -m$(WIDTH) \
-	-I. -Iarch/host -Iarch/x86/$(HOST_ARCH) -DCONFIG_DEBUG=1 -DCONFIG_PROCESSORS=$(PROCESSORS)
+	-I. -Iarch/host -Iarch/x86/$(HOST_ARCH) -DCONFIG_DEBUG=1 -DCONFIG_PROCESSORS=$(PROCESSORS) -DCONFIG_KMALLOC_CANARY=$(KMALLOC_CANARY)
 HOST_STANDARD = $(if $(filter arch/host/ram%,$<),-D_GNU_SOURCE,-D_POSIX_C_SOURCE=200809L)
 
 # --- Folders of this configuration --------------------------------------------------------------------------------------
 
-B := build/$(ARCH)-$(CC_NAME)-$(DEBUG_NAME)
-H := build/host$(WIDTH)-$(CC_NAME)
-F := build/fuzz64-clang
+B := build/$(ARCH)-$(CC_NAME)-$(DEBUG_NAME)$(CANARY_NAME)
+H := build/host$(WIDTH)-$(CC_NAME)$(CANARY_NAME)
+F := build/fuzz64-clang$(CANARY_NAME)
 OBJECTS = $(addprefix $(1)/,$(addsuffix .o,$(2)))
 
 $(B)/%.c.o: %.c $(B)/flags.list
@@ -157,6 +161,53 @@ $(KERNEL): $(KERNEL_OBJECTS) $(ARCHIVES) $(KERNEL).list arch/x86/$(ARCH)/kernel.
 iso: $(KERNEL).iso
 $(KERNEL).iso: $(KERNEL) tools/iso
 	tools/iso $@ $(KERNEL) $(ARCH) '$(APPEND)' $(subst $(comma), ,$(MODULES))
+
+# --- Programs of ring 3 ----------------------------------------------------------------------------------------------------
+# Plain C for Linux, in the flavours of C library that this machine has for the width. The archive is a kernel's own: one
+# of its programs has a table of that kernel's symbols.
+
+USER_FLAVOURS_x86_64 := musl glibc
+USER_FLAVOURS_i386 := glibc
+USER_CC_musl := musl-gcc
+USER_CC_glibc := gcc
+USER_PROGRAMS := hello memory forks preempt registers pointers faults no_writable_code
+USER_FLAGS := $(filter-out -ffreestanding,$(WARNINGS)) -D_GNU_SOURCE -O2 -s -static -fno-pie -no-pie \
+	$(if $(filter i386,$(ARCH)),-m32,-m64) -Wl,--build-id=none -I. -Iuser/$(ARCH)
+USER_COMMON := user/check.c user/$(ARCH)/registers.S
+USER_HEADERS := user/check.h user/$(ARCH)/machine.h
+
+U := build/user/$(ARCH)
+USER_FLAVOURS := $(USER_FLAVOURS_$(ARCH))
+USER_NAMES := $(foreach flavour,$(USER_FLAVOURS),$(addprefix $(flavour)/,$(USER_PROGRAMS)))
+SYMBOLS_FLAVOUR := $(firstword $(USER_FLAVOURS))
+ARCHIVE := $(KERNEL).cpio
+
+define user_flavour
+$(U)/$(1)/%: user/%.c $(USER_COMMON) $(USER_HEADERS) $(U)/programs.inc $(U)/flags.list
+	@mkdir -p $$(@D)
+	$(USER_CC_$(1)) $(USER_FLAGS) -I$(U) -o $$@ $$< $(USER_COMMON)
+endef
+$(foreach flavour,$(USER_FLAVOURS),$(eval $(call user_flavour,$(flavour))))
+
+$(U)/flags.list: LIST = $(USER_FLAGS)
+$(U)/programs.list: LIST = $(USER_NAMES) $(SYMBOLS_FLAVOUR)/kernel_symbols
+$(U)/programs.inc: $(U)/programs.list
+	@sed 's/[^ ][^ ]*/    "&",\n/g' $< > $@
+
+user: $(addprefix $(U)/,$(USER_NAMES) $(SYMBOLS_FLAVOUR)/init)
+
+$(B)/user/kernel_symbols.inc: $(KERNEL)
+	@mkdir -p $(@D); nm -n $< | sed -n 's/^\([0-9a-f]*\) [TtDdBbRrVvWw] \(.*\)/    { 0x\1, "\2" },/p' > $@
+$(B)/user/kernel_symbols: user/kernel_symbols.c $(B)/user/kernel_symbols.inc $(USER_COMMON) $(USER_HEADERS) $(U)/flags.list
+	$(USER_CC_$(SYMBOLS_FLAVOUR)) $(USER_FLAGS) -I$(@D) -o $@ $< $(USER_COMMON)
+
+archive: $(ARCHIVE)
+$(ARCHIVE): $(addprefix $(U)/,$(USER_NAMES) $(SYMBOLS_FLAVOUR)/init) $(B)/user/kernel_symbols tools/archive
+	tools/archive $@ init=$(U)/$(SYMBOLS_FLAVOUR)/init bin/$(SYMBOLS_FLAVOUR)/kernel_symbols=$(B)/user/kernel_symbols \
+		$(foreach name,$(USER_NAMES),bin/$(name)=$(U)/$(name)) $(foreach flavour,$(USER_FLAVOURS),bin/$(flavour)/no_program=LICENSE)
+
+user-on-linux: $(ARCHIVE)
+	@tools/user-on-linux $(ARCHIVE)
 
 EXAMPLES := $(B)/examples/minimal/minimal $(B)/examples/own-boot/own-boot
 examples: $(EXAMPLES)
@@ -278,7 +329,7 @@ compile_commands.json: FORCE
 clean:
 	rm -rf build compile_commands.json
 
-.PHONY: help run test test-long bench lib kernel iso examples host-test host-build fuzz fuzz-build headers layers install \
+.PHONY: help run test test-long bench lib kernel user archive user-on-linux closure iso examples host-test host-build fuzz fuzz-build headers layers install \
 	format format-check clean FORCE
 
 -include $(shell find $(B) $(H) $(F) $(M) -name '*.d' 2>/dev/null)

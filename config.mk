@@ -14,6 +14,9 @@ DEBUG ?= 1
 # The most processors that per-processor data has room for (CONFIG_PROCESSORS).
 PROCESSORS ?= 16
 
+# 1 puts words around each block of the heap that tell who wrote past it (CONFIG_KMALLOC_CANARY); as DEBUG if not said.
+KMALLOC_CANARY ?= $(DEBUG)
+
 # Processors that QEMU gives the machine.
 SMP ?= 1
 

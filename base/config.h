@@ -15,4 +15,9 @@
 #define CONFIG_PROCESSORS 16
 #endif
 
+/* 1: words before and after each block of the heap, checked when it is freed; a record of where it was asked for. */
+#ifndef CONFIG_KMALLOC_CANARY
+#define CONFIG_KMALLOC_CANARY 0
+#endif
+
 #endif

@@ -29,7 +29,8 @@ enum lock_rank {
 
 struct lock {
     struct port_lock port;
-    uintptr_t saved; /* interrupt state to restore; written by the holder only */
+    uintptr_t saved;    /* interrupt state to restore; written by the holder only, as is the next */
+    struct lock *below; /* what this processor took before it and holds still */
     const char *name;
     enum lock_rank rank;
 };
@@ -41,10 +42,10 @@ void lock_init(struct lock *lock, const char *name, enum lock_rank rank);
 void lock_take(struct lock *lock);
 void lock_release(struct lock *lock);
 
-/* This processor holds the lock. Known in debug builds only; true otherwise. */
+/* This processor holds the lock. Cost: linear in the locks that it holds. */
 bool lock_is_held(const struct lock *lock);
 
-/* Releases all that this processor holds: for a test that survived an expected panic. Debug builds only. */
+/* Releases all that this processor holds: for a test that survived an expected panic. */
 void lock_release_all(void);
 
 #ifdef __cplusplus

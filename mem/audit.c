@@ -12,6 +12,8 @@
 #include <mem/context.h>
 #include <mem/frame.h>
 #include <mem/init.h>
+#include <mem/kmalloc.h>
+#include <mem/lease.h>
 #include <mem/nodes.h>
 #include <mem/ul_visible.h>
 
@@ -72,6 +74,8 @@ void audit_all(void) {
     for (uint32_t number = 0; number != UINT32_MAX; number = context_next_number(number))
         context_audit(context_by_number(number));
     audit_counts();
+    lease_audit();
+    kmalloc_audit();
 }
 
 /* --- The sum of the state ----------------------------------------------------------------------------------------- */
@@ -108,9 +112,11 @@ static uint64_t hash_context(uint64_t hash, struct context *context) {
 }
 
 uint64_t audit_hash(void) {
+    kmalloc_trim();
+    lease_trim();
     context_trim();
     uint64_t hash = hash_frames(0);
     for (uint32_t number = 0; number != UINT32_MAX; number = context_next_number(number))
         hash = hash_context(hash, context_by_number(number));
-    return hash;
+    return chain(hash, kmalloc_hash());
 }

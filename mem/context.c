@@ -119,6 +119,10 @@ const char *context_range_name(unsigned attributes) {
         return "io_map";
     case CONTEXT_RANGE_AREA:
         return "task";
+    case CONTEXT_RANGE_HEAP:
+        return "kmalloc_init";
+    case CONTEXT_RANGE_LEASE:
+        return "lease_open";
     default:
         return "unknown";
     }

@@ -3,6 +3,8 @@
 #include <mem/explain.h>
 #include <mem/frame.h>
 #include <mem/init.h>
+#include <mem/kmalloc.h>
+#include <mem/lease.h>
 
 static const char *area_of(uintptr_t address) {
     const struct mem_layout *layout = &mem_layout;
@@ -66,6 +68,25 @@ static void print_attributes(const struct paging_entry *entry, explain_print *pr
           attributes & PAGE_UNCACHED ? " uncached" : "", attributes & PAGE_WRITE_COMBINING ? " write-combining" : "");
 }
 
+/* What the heap and the leases know of an address in the kernel's context. */
+static void print_block(uintptr_t address, explain_print *print) {
+    struct kmalloc_object object;
+    struct lease_info lease;
+    if (kmalloc_find(address, &object)) {
+        bool before = address < object.address;
+        print("  heap: %zu bytes %s the start of a block of %zu bytes at %#zx, %s%s\n",
+              (size_t)(before ? object.address - address : address - object.address), before ? "before" : "after",
+              object.bytes, (size_t)object.address, object.in_use ? "in use" : "free",
+              object.intact ? "" : ", its canaries overwritten");
+        if (object.place != 0)
+            print("  heap: allocated at %#zx\n", (size_t)object.place);
+    }
+    if (lease_find(address, &lease))
+        print("  lease: number %u, %zu bytes at %#zx of context %s, to %s, opened at %#zx\n", (unsigned)lease.number,
+              lease.bytes, (size_t)lease.address, lease.context_name, lease.access == LEASE_WRITE ? "write" : "read",
+              (size_t)lease.place);
+}
+
 void explain_frame(pfn_t pfn, explain_print *print) {
     struct frame frame = frame_get(pfn);
     print("  frame: page %#x, %s%s, %u mappings (%u writable, %u executable), %u pins\n", pfn,
@@ -86,6 +107,8 @@ void explain_in(struct context *context, uintptr_t address, explain_print *print
         struct found found = find_range(context, page);
         print_range(&found, page, print);
     }
+    if (!context->task)
+        print_block(address, print);
     struct paging_entry entry;
     if (!paging_find(&context->tables, address, &entry)) {
         print("  translation: none\n");

@@ -8,13 +8,15 @@
  *     5 palloc     its descriptors are mapped through the final view, then written at their final address
  *     6 frame      pages taken in 2, 3 and 5 get their owners, those of the image their first mapping; from here on
  *                  tables come from palloc and mappings count
- *     7 nodes, contexts
+ *     7 nodes, contexts, leases, heap
  *
  * The kernel's text is left out of the view, so that it is writable nowhere. */
 #include <mem/init.h>
 #include <base/bits.h>
 #include <mem/context.h>
 #include <mem/frame.h>
+#include <mem/kmalloc.h>
+#include <mem/lease.h>
 #include <mem/nodes.h>
 
 struct mem_layout mem_layout;
@@ -176,6 +178,10 @@ int mem_init(const struct mem_boot *request, const char **why) {
     tables->boot_tables = NULL;
     nodes_init(tables, mem_layout.nodes);
     context_init(mem_layout.ranges, mem_layout.ranges_end);
-    *why = NULL;
-    return 0;
+    lease_init();
+    *why = "no memory or kernel address space for the heap";
+    error = kmalloc_init(request->random);
+    if (error == 0)
+        *why = NULL;
+    return error;
 }

@@ -40,6 +40,9 @@ struct mem_boot {
      * end. */
     uintptr_t early_base;
     pfn_t early_end;
+
+    /* Whatever can't be guessed from outside: for the heap's canaries. */
+    uint64_t random;
 };
 
 /* 0, or a negative error with *why naming what was wrong; after an error nothing works. */

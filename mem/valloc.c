@@ -144,12 +144,23 @@ static const char *likely_mistake(struct context *context, uintptr_t num, size_t
     return "never handed out, or freed already";
 }
 
+/* Ranges of kinds that are given back by calls of their own. */
+static void refuse_foreign(const char *who, const struct context *context, uintptr_t num, size_t pages,
+                           unsigned attributes) {
+    unsigned kind = attributes & CONTEXT_RANGE_KIND;
+    require(kind != CONTEXT_RANGE_HEAP && kind != CONTEXT_RANGE_LEASE,
+            "%s(%#zx, %zu) in context %s: the range is from %s, and %s back", who, (size_t)num, pages, context->name,
+            context_range_name(kind),
+            kind == CONTEXT_RANGE_HEAP ? "kfree() gives its parts" : "lease_close() gives it");
+}
+
 /* With the lock held. */
 static int give_range(const char *who, struct context *context, uintptr_t num, size_t pages, bool all_mapped,
                       bool may_split) {
     const struct vspace_range *range = vspace_find(&context->ranges, num);
     require(range != NULL && pages > 0 && pages <= range->end - num, "%s(%#zx, %zu) in context %s: %s", who,
             (size_t)num, pages, context->name, likely_mistake(context, num, pages));
+    refuse_foreign(who, context, num, pages, range->attributes);
     if (all_mapped) {
         size_t mapped = paging_count(&context->tables, page_address(num), pages);
         require(mapped == pages, "%s(%#zx, %zu) in context %s: only %zu of the pages are mapped; the range is from %s",

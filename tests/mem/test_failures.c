@@ -190,13 +190,14 @@ TEST(io_map_leaves_all_as_it_was_at_every_failure) {
 /* The first pages of nodes lie in a table that was made at boot. The others need one of their own, which may be
  * refused. */
 enum { NODES_MAX = 520 };
-static void *node_pages[NODES_MAX];
+static void *node_pages[NODES_MAX], *node_expected;
 
 static bool call_nodes(void) {
     return (range = nodes_source.take()) != NULL;
 }
 
 static void undo_nodes(void) {
+    expect(range == node_expected); /* no failure before took an address with it */
     nodes_source.give(range);
 }
 
@@ -206,7 +207,8 @@ TEST(nodes_leave_all_as_it_was_when_a_page_needs_a_table_and_there_is_none) {
     while (taken < NODES_MAX && context_kernel()->tables.tables == before)
         expect((node_pages[taken++] = nodes_source.take()) != NULL);
     expect(context_kernel()->tables.tables > before);
-    nodes_source.give(node_pages[--taken]);
+    node_expected = node_pages[--taken];
+    nodes_source.give(node_expected);
     expect_points(sweep(call_nodes, undo_nodes), 2);
     while (taken > 0)
         nodes_source.give(node_pages[--taken]);

@@ -262,3 +262,16 @@ TEST(paging_refuses_to_show_the_tables_and_descriptors_made_at_boot) {
         expect_equal(paging_map(&tables, AT, root, 1, PAGE_WRITE), ERR_REFUSED);
     paging_destroy(&tables);
 }
+
+TEST(paging_map_list_counts_no_page_when_a_later_one_is_refused) {
+    set_up();
+    pfn_t first = take(2), list[3] = { first, first + 1, tables.root };
+    size_t tables_before = tables.tables;
+    expect_equal(paging_map_list(&tables, AT, list, 3, PAGE_WRITE), ERR_REFUSED);
+    expect_equal(frame_get(first).mappings, 0);
+    expect_equal(frame_get(first + 1).mappings, 0);
+    expect_equal(paging_count(&tables, AT, 3), 0);
+    expect_equal(tables.tables, tables_before);
+    pfree(first, 2);
+    paging_destroy(&tables);
+}
