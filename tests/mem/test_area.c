@@ -305,10 +305,13 @@ TEST(area_reads_a_text_up_to_the_end_of_what_is_mapped) {
 
 /* --- Failures ----------------------------------------------------------------------------------------------------- */
 
-/* With the n-th inner request failing, `call` fails and leaves all as it was, or succeeds and ends the sweep. */
-static void sweep(int (*call)(void)) {
+static void need_debug(void) {
     if (!CONFIG_DEBUG)
         test_skip("failures are forced in debug builds");
+}
+
+/* With the n-th inner request failing, `call` fails and leaves all as it was, or succeeds and ends the sweep. */
+static void sweep(int (*call)(void)) {
     for (unsigned n = 1; n < POINTS_MAX; n++) {
         uint64_t before = audit_hash();
         fail_arm(n);
@@ -347,6 +350,7 @@ static int call_copy(void) {
 }
 
 TEST(area_map_leaves_all_as_it_was_at_every_failure) {
+    need_debug();
     begin();
     sweep(call_map);
     area_clear(task);
@@ -355,6 +359,7 @@ TEST(area_map_leaves_all_as_it_was_at_every_failure) {
 }
 
 TEST(area_changes_leave_all_as_it_was_at_every_failure) {
+    need_debug();
     begin();
     expect(map_at(PLACE, 2, read_write) == 0 && map_at(page_at(2), 3, 0) == 0);
     expect(write_word(task, page_at(1), 1) == 0);
@@ -364,6 +369,7 @@ TEST(area_changes_leave_all_as_it_was_at_every_failure) {
 }
 
 TEST(area_copy_leaves_all_as_it_was_at_every_failure) {
+    need_debug();
     begin_copy();
     expect(map_at(PLACE, 3, read_write) == 0 && map_at(page_at(600), 3, AREA_READ) == 0);
     expect(write_word(task, page_at(1), 1) == 0);
