@@ -155,8 +155,12 @@ KERNEL_OBJECTS := $(call OBJECTS,$(B),$(KERNEL_SOURCES))
 
 kernel: $(KERNEL)
 $(KERNEL).list: LIST = $(KERNEL_OBJECTS)
-$(KERNEL): $(KERNEL_OBJECTS) $(ARCHIVES) $(KERNEL).list arch/x86/$(ARCH)/kernel.ld tools/symbols.sh
+$(KERNEL): $(KERNEL_OBJECTS) $(ARCHIVES) $(KERNEL).list arch/x86/$(ARCH)/kernel.ld tools/symbols.sh tools/closure
+	@tools/closure $(filter %.o,$^) $(ARCHIVES)
 	$(link_kernel)
+
+closure: $(KERNEL_OBJECTS) $(ARCHIVES)
+	@tools/closure $^
 
 iso: $(KERNEL).iso
 $(KERNEL).iso: $(KERNEL) tools/iso
@@ -171,6 +175,7 @@ USER_FLAVOURS_i386 := glibc
 USER_CC_musl := musl-gcc
 USER_CC_glibc := gcc
 USER_PROGRAMS := hello memory forks preempt registers pointers faults no_writable_code
+TOUR_PROGRAMS := turns spy tenant
 USER_FLAGS := $(filter-out -ffreestanding,$(WARNINGS)) -D_GNU_SOURCE -O2 -s -static -fno-pie -no-pie \
 	$(if $(filter i386,$(ARCH)),-m32,-m64) -Wl,--build-id=none -I. -Iuser/$(ARCH)
 USER_COMMON := user/check.c user/$(ARCH)/registers.S
@@ -202,8 +207,9 @@ $(B)/user/kernel_symbols: user/kernel_symbols.c $(B)/user/kernel_symbols.inc $(U
 	$(USER_CC_$(SYMBOLS_FLAVOUR)) $(USER_FLAGS) -I$(@D) -o $@ $< $(USER_COMMON)
 
 archive: $(ARCHIVE)
-$(ARCHIVE): $(addprefix $(U)/,$(USER_NAMES) $(SYMBOLS_FLAVOUR)/init) $(B)/user/kernel_symbols tools/archive
+$(ARCHIVE): $(addprefix $(U)/,$(USER_NAMES) $(addprefix $(SYMBOLS_FLAVOUR)/,init $(TOUR_PROGRAMS))) $(B)/user/kernel_symbols tools/archive
 	tools/archive $@ init=$(U)/$(SYMBOLS_FLAVOUR)/init bin/$(SYMBOLS_FLAVOUR)/kernel_symbols=$(B)/user/kernel_symbols \
+		$(foreach name,$(TOUR_PROGRAMS),bin/$(name)=$(U)/$(SYMBOLS_FLAVOUR)/$(name)) \
 		$(foreach name,$(USER_NAMES),bin/$(name)=$(U)/$(name)) $(foreach flavour,$(USER_FLAVOURS),bin/$(flavour)/no_program=LICENSE)
 
 user-on-linux: $(ARCHIVE)

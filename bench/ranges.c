@@ -1,4 +1,4 @@
-/* Ranges, and pages behind them, in the kernel's context.
+/* Ranges, in a task's context, where a hundred thousand have room on i386 too; and pages behind them, in the kernel's.
  *
  *     valloc-K@N    K pages taken and given back while N ranges live
  *     pvalloc-K     K pages with memory behind them, taken and given back
@@ -25,14 +25,16 @@ struct range {
     uint32_t pages;
 };
 
+static struct context *task;
+
 static struct range take_range(uint32_t pages) {
-    void *range = valloc(pages, context_kernel());
+    void *range = valloc(pages, task);
     require(range != NULL, "bench: no range of %u pages; this machine is too small", pages);
     return (struct range){ page_number((uintptr_t)range), pages };
 }
 
 static void move_range(struct range *range) {
-    vfree(range->num, range->pages);
+    vfree_in(task, range->num, range->pages);
     *range = take_range(1 + bench_random_below(2));
 }
 
@@ -43,7 +45,7 @@ static void make_ranges(struct range *list, uint32_t live) {
         list[i] = take_range(1 + bench_random_below(2));
     while (count > live) {
         struct range *gone = &list[bench_random_below(count)];
-        vfree(gone->num, gone->pages);
+        vfree_in(task, gone->num, gone->pages);
         *gone = list[--count];
     }
 }
@@ -53,8 +55,8 @@ static void measure_range(const char *name, size_t pages, struct range *list, ui
         for (unsigned k = 0; k < MOVES; k++)
             move_range(&list[bench_random_below(live)]);
         bench_open();
-        void *range = valloc(pages, context_kernel());
-        vfree(page_number((uintptr_t)range), pages);
+        void *range = valloc(pages, task);
+        vfree_in(task, page_number((uintptr_t)range), pages);
         bench_close();
         bench_sample(name, BENCH_OURS, 1);
     }
@@ -80,7 +82,7 @@ static void measure_ranges(uint32_t live) {
         if (name_case(name, "valloc-%u@%u", lengths[i], live))
             measure_range(name, lengths[i], list, live);
     for (uint32_t i = 0; i < live; i++)
-        vfree(list[i].num, list[i].pages);
+        vfree_in(task, list[i].num, list[i].pages);
     bench_release(list, bytes);
 }
 
@@ -147,8 +149,11 @@ static void measure_with_neighbour(void) {
 }
 
 void bench_ranges(void) {
+    task = context_create("bench");
+    require(task != NULL, "bench: no memory for a context");
     for (uint32_t live = 10; live <= 100000; live *= 10)
         measure_ranges(live);
+    context_destroy(task);
     measure_with_neighbour();
     measure_mappings();
 }

@@ -30,9 +30,10 @@ int kernel_main(const struct boot_info *info) {
     char mistake[32];
     if (boot_option(info, "fault", mistake, sizeof(mistake)))
         mistake_make(mistake);
+    console_print("\nprograms\n");
+    run_start(info);
     console_print("\ntour\n");
     bool good = tour_run();
-    run_start(info);
     char program[64];
     if (boot_option(info, "run", program, sizeof(program)))
         good = run_words(program) == 0 && good;

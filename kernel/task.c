@@ -215,8 +215,10 @@ intptr_t task_fork(const struct trap_frame *frame, struct task **made) {
 /* Its children become the kernel's, which asks for the dead ones when it next waits. */
 static void leave_children(struct task *parent) {
     for (struct task *task = state.kernel.next; task != &state.kernel; task = task->next)
-        if (task->parent == parent)
+        if (task->parent == parent) {
             task->parent = &state.kernel;
+            task->orphan = true;
+        }
 }
 
 void task_exit(int status) {
@@ -278,11 +280,11 @@ intptr_t task_wait_child(intptr_t number, bool nobody_waits, int *status) {
     }
 }
 
-/* Orphans that were left to the kernel. */
-static void forget_orphans(const struct task *but) {
+/* Those that nobody asks for. The kernel's own children are for who started them. */
+static void forget_orphans(void) {
     for (struct task *task = state.kernel.next; task != &state.kernel;) {
         struct task *next = task->next;
-        if (task->parent == &state.kernel && task->state == TASK_DEAD && task != but)
+        if (task->orphan && task->state == TASK_DEAD)
             forget(task);
         task = next;
     }
@@ -296,7 +298,7 @@ int task_wait(struct task *task) {
         state.kernel.state = TASK_WAITING;
         task_yield();
     }
-    forget_orphans(task);
+    forget_orphans();
     int status = forget(task);
     port_interrupts_restore(saved);
     return status;

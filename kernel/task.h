@@ -33,6 +33,7 @@ struct task {
     int status;     /* as wait4 gives it, once dead */
     int signal;     /* that kills it when it next leaves the kernel, or 0 */
     enum task_state state;
+    bool orphan; /* its parent ended first, and left it to the kernel */
     char name[TASK_NAME_BYTES];
 };
 

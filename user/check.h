@@ -1,8 +1,9 @@
-/* user/check.h - what the programs of ring 3 share: claims, children, and touching memory that should not be touched.
+/* user/check.h - what the programs of ring 3 share: claims, children, and touching memory that should not be
+ * touched.
  *
- * A program prints a line for each claim, `ok NAME` or `FAILED NAME: why`, and ends with claims_end(). All of it is plain
- * C for any Linux libc, and runs on Linux itself with the same lines. Output goes by write(2) at once, so that a fork
- * never copies a buffer. */
+ * A program prints a line for each claim, `ok NAME` or `FAILED NAME: why`, and ends with claims_end(). All of it is
+ * plain C for any Linux libc, and runs on Linux itself with the same lines. Output goes by write(2) at once, so that
+ * a fork never copies a buffer. */
 #ifndef USER_CHECK_H
 #define USER_CHECK_H
 

@@ -55,19 +55,45 @@ static int overflow(void *argument) {
 
 static int instruction(void *argument) {
     switch (*(int *)argument) {
-    case 0: __asm__ volatile("hlt"); break;
-    case 1: __asm__ volatile("cli"); break;
-    case 2: __asm__ volatile("sti"); break;
-    case 3: __asm__ volatile("in $0x80, %%al" : : : "eax"); break;
-    case 4: __asm__ volatile("out %%al, $0x80" : : "a"(0)); break;
-    case 5: __asm__ volatile("mov %%cr3, %0" : "=r"(argument)); break;
-    case 6: __asm__ volatile("mov %0, %%cr0" : : "r"(argument)); break;
-    case 7: __asm__ volatile("rdmsr" : : "c"(0xc0000080) : "eax", "edx"); break;
-    case 8: __asm__ volatile("invlpg %0" : : "m"(*(char *)argument)); break;
-    case 9: __asm__ volatile("int $14"); break;
-    case 10: __asm__ volatile("int $32"); break;
-    case 11: __asm__ volatile("int $2"); break;
-    case 12: __asm__ volatile("mov %0, %%ds" : : "r"(0x10)); break;
+    case 0:
+        __asm__ volatile("hlt");
+        break;
+    case 1:
+        __asm__ volatile("cli");
+        break;
+    case 2:
+        __asm__ volatile("sti");
+        break;
+    case 3:
+        __asm__ volatile("in $0x80, %%al" : : : "eax");
+        break;
+    case 4:
+        __asm__ volatile("out %%al, $0x80" : : "a"(0));
+        break;
+    case 5:
+        __asm__ volatile("mov %%cr3, %0" : "=r"(argument));
+        break;
+    case 6:
+        __asm__ volatile("mov %0, %%cr0" : : "r"(argument));
+        break;
+    case 7:
+        __asm__ volatile("rdmsr" : : "c"(0xc0000080) : "eax", "edx");
+        break;
+    case 8:
+        __asm__ volatile("invlpg %0" : : "m"(*(char *)argument));
+        break;
+    case 9:
+        __asm__ volatile("int $14");
+        break;
+    case 10:
+        __asm__ volatile("int $32");
+        break;
+    case 11:
+        __asm__ volatile("int $2");
+        break;
+    case 12:
+        __asm__ volatile("mov %0, %%ds" : : "r"(0x10));
+        break;
     }
     return 0;
 }

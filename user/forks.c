@@ -33,7 +33,8 @@ struct places {
 
 static int change_all(void *argument) {
     struct places *places = argument;
-    bool copied = in_data == 11 && in_bss == 0 && *places->stack == 22 && *places->heap == 33 && places->mapped[PAGE] == 44;
+    bool copied =
+        in_data == 11 && in_bss == 0 && *places->stack == 22 && *places->heap == 33 && places->mapped[PAGE] == 44;
     in_data = in_bss = *places->stack = *places->heap = 99;
     memset(places->mapped, 99, MANY_PAGES * PAGE);
     memset(places->untouched, 99, PAGE);
@@ -227,7 +228,7 @@ static void programs_that_are_none(void) {
     words[1] = text;
     claim_error("execve with far too long a text", execve(self, words, words + 2), E2BIG);
     claim_error("execve of far too long a name", execve(text, words, words + 2), ENAMETOOLONG);
-    claim_error("execve of no name", execve("", words, words + 2), ENOENT);
+    claim_error("execve of no name", execve("", words + 2, words + 2), ENOENT);
 }
 
 static int asked(int count, char **arguments) {

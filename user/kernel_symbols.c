@@ -1,6 +1,6 @@
-/* Tries to read, write and execute the address of every symbol of the very kernel that it runs on, each in a child, each
- * of which must die. The table is made from the kernel's image when the archive is. Rights belong to pages: of the symbols
- * of one page the first stands for all. */
+/* Tries to read, write and execute the address of every symbol of the very kernel that it runs on, each in a child,
+ * each of which must die. The table is made from the kernel's image when the archive is. Rights belong to pages: of
+ * the symbols of one page the first stands for all. */
 #include <user/check.h>
 #include <signal.h>
 

@@ -1,5 +1,5 @@
-/* What is writable anywhere can't be executed anywhere. Linux allows what this program sees refused, so it is the one that
- * doesn't run there. */
+/* What is writable anywhere can't be executed anywhere. Linux allows what this program sees refused, so it is the
+ * one that doesn't run there. */
 #include <user/check.h>
 #include <errno.h>
 #include <signal.h>

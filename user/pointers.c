@@ -95,7 +95,8 @@ static void programs(const char *path) {
     claim_error("arguments in the kernel", execute(good, MACHINE_BEYOND, 0), EFAULT);
     claim_error("an argument in the kernel", execute(good, (uintptr_t)words, 0), EFAULT);
     claim_error("the environment in the kernel", execute(good, (uintptr_t)&words[2], MACHINE_BEYOND), EFAULT);
-    claim_error("a text of the environment in the kernel", execute(good, (uintptr_t)&words[2], (uintptr_t)words), EFAULT);
+    claim_error("a text of the environment in the kernel", execute(good, (uintptr_t)&words[2], (uintptr_t)words),
+                EFAULT);
     *last = (uintptr_t)path;
     claim_error("arguments that don't end before the edge", execute(good, (uintptr_t)last, 0), EFAULT);
     words[1] = (uintptr_t)edge - 8;

@@ -15,8 +15,8 @@ struct counter {
 
 static struct counter *counters;
 
-/* A turn of the other: its word has moved since this one last looked. On one processor that is a turn of the timer. Goes
- * on until the other has seen enough too. */
+/* A turn of the other: its word has moved since this one last looked. On one processor that is a turn of the timer.
+ * Goes on until the other has seen enough too. */
 static int count(void *argument) {
     struct counter *own = argument, *other = own == &counters[0] ? &counters[1] : &counters[0];
     unsigned long seen = other->value;

@@ -8,7 +8,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Addresses where a program of this size has nothing, the kernel's own first of all: here they are the task's to map. */
+/* Addresses where a program of this size has nothing, the kernel's own first of all: here they are the task's to
+ * map. */
 static const struct {
     const char *name;
     uintptr_t address;
@@ -26,7 +27,8 @@ static const struct {
 /* A page that nobody can map. */
 #define MACHINE_BEYOND ((uintptr_t)0xfffff000)
 
-/* The last page that a task can map, and code for its end: asks for the task's number, and returns to what comes behind. */
+/* The last page that a task can map, and code for its end: asks for the task's number, and returns to what comes
+ * behind. */
 #define MACHINE_LAST_PAGE ((uintptr_t)0xffdff000)
 #define MACHINE_LAST_CODE "\xb8\x14\x00\x00\x00\xcd\x80"
 
@@ -36,8 +38,19 @@ static const struct {
 /* --- Registers (registers.S) -------------------------------------------------------------------------------------- */
 
 enum {
-    AX, BX, CX, DX, SI, DI, BP, SP, MACHINE_GENERAL,
-    FLAGS = MACHINE_GENERAL, DS, ES, MACHINE_WORDS,
+    AX,
+    BX,
+    CX,
+    DX,
+    SI,
+    DI,
+    BP,
+    SP,
+    MACHINE_GENERAL,
+    FLAGS = MACHINE_GENERAL,
+    DS,
+    ES,
+    MACHINE_WORDS,
     MACHINE_VECTORS = 8,
 };
 

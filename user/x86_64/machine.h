@@ -28,7 +28,8 @@ static const struct {
 /* A page that nobody can map. */
 #define MACHINE_BEYOND ((uintptr_t)0xffffffff80000000)
 
-/* The last page that a task can map, and code for its end: asks for the task's number, and returns to what comes behind. */
+/* The last page that a task can map, and code for its end: asks for the task's number, and returns to what comes
+ * behind. */
 #define MACHINE_LAST_PAGE ((uintptr_t)0x00007fffffffe000)
 #define MACHINE_LAST_CODE "\xb8\x27\x00\x00\x00\x0f\x05"
 
@@ -38,8 +39,25 @@ static const struct {
 /* --- Registers (registers.S) -------------------------------------------------------------------------------------- */
 
 enum {
-    AX, BX, CX, DX, SI, DI, BP, SP, R8, R9, R10, R11, R12, R13, R14, R15, MACHINE_GENERAL,
-    FLAGS = MACHINE_GENERAL, MACHINE_WORDS,
+    AX,
+    BX,
+    CX,
+    DX,
+    SI,
+    DI,
+    BP,
+    SP,
+    R8,
+    R9,
+    R10,
+    R11,
+    R12,
+    R13,
+    R14,
+    R15,
+    MACHINE_GENERAL,
+    FLAGS = MACHINE_GENERAL,
+    MACHINE_WORDS,
     MACHINE_VECTORS = 16,
 };
 

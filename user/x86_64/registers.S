@@ -1,6 +1,6 @@
-/* Fills every register with a struct machine_run's values, does something that must not change them, and notes what is
- * found. The stack pointer is a value like the others meanwhile: nothing may be pushed on it. Flags are read and written
- * on the C stack, so that direction and alignment check are set in between. */
+/* Fills every register with a struct machine_run's values, does something that must not change them, and notes what
+ * is found. The stack pointer is a value like the others meanwhile: nothing may be pushed on it. Flags are read and
+ * written on the C stack, so that direction and alignment check are set in between. */
 #define SET       0
 #define FOUND     144
 #define FPU_SET   288
