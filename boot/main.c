@@ -160,6 +160,7 @@ static void start_memory(void) {
         .space_end = LAYOUT_SPACE_END,
         .early_base = 0,
         .early_end = LAYOUT_EARLY_PAGES,
+        .random = arch_processor_random(),
     };
     if (mem_init(&boot, &why) != 0)
         refuse("memory", why);

@@ -2,12 +2,15 @@
  *
  *     batch    no monitor: power off with the verdict
  *     test     run the tests that are linked in; test=NAME only those whose name contains NAME
+ *     run=     run this program of the archive, in place of its /init
  *     fault=   make a mistake on purpose, to see its report: null text data guard stack double-free */
+#include <base/fmt.h>
 #include <boot/boot.h>
 #include <kernel/mistake.h>
 #include <kernel/monitor.h>
 #include <kernel/run.h>
 #include <kernel/show.h>
+#include <kernel/syscall.h>
 #include <kernel/tour.h>
 
 static bool run_tests(const struct boot_info *info) {
@@ -16,6 +19,24 @@ static bool run_tests(const struct boot_info *info) {
         return true;
     console_print("\ntests in the kernel\n");
     return monitor_test(filter);
+}
+
+/* What the command line names, or /init of the archive. */
+static bool run_programs(const struct boot_info *info) {
+    char program[64];
+    if (!boot_option(info, "run", program, sizeof(program)))
+        fmt(program, sizeof(program), "init");
+    else if (!run_has(program))
+        return run_words(program) == 0; /* which says why not */
+    if (!run_has(program))
+        return true;
+    console_print("\n%s\n", program);
+    bool good = run_words(program) == 0;
+    struct syscall_stats stats;
+    syscall_stats(&stats);
+    console_print("%lu system calls, %lu of them unknown here (the last: number %zu)\n", stats.calls, stats.unknown,
+                  (size_t)stats.last_unknown);
+    return good;
 }
 
 int kernel_main(const struct boot_info *info) {
@@ -34,9 +55,7 @@ int kernel_main(const struct boot_info *info) {
     run_start(info);
     console_print("\ntour\n");
     bool good = tour_run();
-    char program[64];
-    if (boot_option(info, "run", program, sizeof(program)))
-        good = run_words(program) == 0 && good;
+    good = run_programs(info) && good;
     good = run_tests(info) && good;
     if (!boot_has_word(info, "batch")) {
         console_print("\n`help` lists the commands, `quit` powers off\n");

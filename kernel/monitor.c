@@ -1,7 +1,9 @@
 /* A line is a command and at most one argument. Commands stand in one table, which `help` prints. */
 #include <kernel/monitor.h>
 #include <base/string.h>
+#include <kernel/run.h>
 #include <kernel/show.h>
+#include <kernel/task.h>
 #include <kernel/tour.h>
 #include <mem/explain.h>
 #include <tests/test.h>
@@ -52,6 +54,15 @@ static bool read_address(const char *text, uintptr_t *address) {
     return digits > 0;
 }
 
+static bool read_decimal(const char *text, uint32_t *number) {
+    uint32_t value = 0;
+    const char *at = text;
+    for (; *at >= '0' && *at <= '9' && value < UINT32_MAX / 10; at++)
+        value = value * 10 + (uint32_t)(*at - '0');
+    *number = value;
+    return at > text && *at == '\0';
+}
+
 /* --- Commands ----------------------------------------------------------------------------------------------------- */
 
 static void do_help(const char *argument);
@@ -73,8 +84,35 @@ static void do_frames(const char *argument) {
 }
 
 static void do_ranges(const char *argument) {
+    uint32_t number;
+    if (argument[0] == '\0')
+        show_ranges();
+    else if (read_decimal(argument, &number))
+        show_ranges_of(number);
+    else
+        console_print("'%s' is no context's number\n", argument);
+}
+
+static void do_heap(const char *argument) {
     (void)argument;
-    show_ranges();
+    show_heap();
+}
+
+static void do_leases(const char *argument) {
+    (void)argument;
+    show_leases();
+}
+
+static void do_tasks(const char *argument) {
+    (void)argument;
+    task_list(console_print);
+}
+
+static void do_run(const char *argument) {
+    if (argument[0] != '\0')
+        run_words(argument);
+    else
+        run_list();
 }
 
 static void do_explain(const char *argument) {
@@ -107,7 +145,11 @@ static const struct {
     { "map", "", "the firmware's memory map and what became of it", do_map },
     { "mem", "", "totals of physical memory, and the address layout", do_memory },
     { "frames", "", "physical pages by owner", do_frames },
-    { "ranges", "", "virtual ranges of every context", do_ranges },
+    { "ranges", "[NUMBER]", "virtual ranges of every context, or of one", do_ranges },
+    { "heap", "", "kmalloc's blocks by size and by who asked for them", do_heap },
+    { "leases", "", "task memory that the kernel sees now", do_leases },
+    { "tasks", "", "tasks, their contexts and tables", do_tasks },
+    { "run", "[PROGRAM]", "a program of the archive with its words; alone: what there is", do_run },
     { "explain", "ADDRESS", "what is at a virtual address (hexadecimal)", do_explain },
     { "tour", "", "every published name once, with what it did", do_tour },
     { "test", "[NAME]", "the tests whose name contains NAME", do_test },
@@ -118,7 +160,7 @@ enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 static void do_help(const char *argument) {
     (void)argument;
     for (size_t i = 0; i < COMMANDS; i++)
-        console_print("  %-8s %-8s %s\n", commands[i].name, commands[i].argument, commands[i].meaning);
+        console_print("  %-8s %-9s %s\n", commands[i].name, commands[i].argument, commands[i].meaning);
 }
 
 /* --- Lines -------------------------------------------------------------------------------------------------------- */

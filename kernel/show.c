@@ -3,6 +3,8 @@
 #include <mem/context.h>
 #include <mem/frame.h>
 #include <mem/init.h>
+#include <mem/kmalloc.h>
+#include <mem/lease.h>
 
 #define FULL_WIDTH ((int)sizeof(uintptr_t) * 2)
 
@@ -117,7 +119,7 @@ static size_t copy_ranges(struct context *context, uintptr_t from, struct vspace
     return count;
 }
 
-static void show_ranges_of(struct context *context) {
+static void show_ranges_in(struct context *context) {
     struct vspace_range copies[AT_A_TIME];
     size_t count, total = 0;
     console_print("context %u, %s:\n", context->number, context->name);
@@ -135,5 +137,55 @@ static void show_ranges_of(struct context *context) {
 
 void show_ranges(void) {
     for (uint32_t number = 0; number != UINT32_MAX; number = context_next_number(number))
-        show_ranges_of(context_by_number(number));
+        show_ranges_in(context_by_number(number));
+}
+
+void show_ranges_of(uint32_t number) {
+    struct context *context = context_by_number(number);
+    if (context != NULL)
+        show_ranges_in(context);
+    else
+        console_print("there is no context %u; ranges alone shows them all\n", number);
+}
+
+/* --- Heap and leases ---------------------------------------------------------------------------------------------- */
+
+enum { PLACES_MAX = 16 };
+
+static void show_places(void) {
+    struct kmalloc_place places[PLACES_MAX], others;
+    size_t count = kmalloc_places(places, PLACES_MAX, &others);
+    for (size_t i = 0; i < count; i++) {
+        char name[64];
+        boot_symbol(places[i].place, name, sizeof(name));
+        console_print("  %zu blocks, %zu bytes, asked for at %s\n", places[i].blocks, places[i].bytes, name);
+    }
+    if (others.blocks > 0)
+        console_print("  %zu blocks, %zu bytes, from other places\n", others.blocks, others.bytes);
+}
+
+void show_heap(void) {
+    struct kmalloc_stats stats;
+    struct kmalloc_class_stats class;
+    kmalloc_stats(&stats);
+    console_print("  %zu blocks in use, %zu bytes, %zu of them large; %zu pages in %zu slabs (%zu spare)\n",
+                  stats.blocks, stats.bytes, stats.large_blocks, stats.pages, stats.slabs, stats.spares);
+    for (unsigned i = 0; kmalloc_class_stats(i, &class); i++)
+        if (class.slabs > 0)
+            console_print("  blocks of %5zu bytes: %zu of %zu in use\n", class.block_bytes, class.used, class.blocks);
+    show_places();
+}
+
+void show_leases(void) {
+    struct lease_info info = { .number = 0 };
+    struct lease_stats stats;
+    lease_stats(&stats);
+    console_print("  %zu open, %llu were opened since the start\n", stats.open, (unsigned long long)stats.opened);
+    while (lease_next(info.number, &info)) {
+        char name[64];
+        boot_symbol(info.place, name, sizeof(name));
+        console_print("  number %llu: %zu bytes at %#zx of context %u (%s), seen at %p, to %s, opened at %s\n",
+                      (unsigned long long)info.number, info.bytes, (size_t)info.address, info.context_number,
+                      info.context_name, info.pointer, info.access == LEASE_WRITE ? "write" : "read", name);
+    }
 }

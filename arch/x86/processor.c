@@ -13,6 +13,8 @@
 struct arch_features arch_features;
 
 /* CPUID: leaf 1 EDX, leaf 7 EBX and ECX, leaf 0x80000001 EDX (SDM volume 2A, CPUID). */
+#define ID1_TIME_STAMP    (1u << 4)
+#define ID1_RANDOM        (1u << 30) /* ECX */
 #define ID1_MACHINE_CHECK (1u << 7)
 #define ID1_PAGE_GLOBAL   (1u << 13)
 #define ID1_PAT           (1u << 16)
@@ -72,4 +74,21 @@ void arch_processor_start(void) {
     cpu_set_cr4((cpu_cr4() & ~CR4_FSGSBASE) | cr4_bits(features));
     cpu_set_cr0((cpu_cr0() & ~(CR0_CACHE_DISABLE | CR0_NOT_WRITE_THROUGH)) | CR0_WRITE_PROTECT | CR0_NUMERIC_ERROR |
                 CR0_MONITOR_COPROCESSOR);
+}
+
+/* RDRAND may fail for want of entropy and says so in CF; ten tries is the manual's advice (SDM volume 1, 7.3.17.1). */
+static uintptr_t random_word(void) {
+    uintptr_t word = 0;
+    bool done = false;
+    for (unsigned i = 0; i < 10 && !done; i++)
+        __asm__ volatile("rdrand %0; setc %1" : "=r"(word), "=qm"(done) : : "cc");
+    return word;
+}
+
+uint64_t arch_processor_random(void) {
+    struct cpuid one = cpu_id(1);
+    uint64_t value = one.edx & ID1_TIME_STAMP ? cpu_cycles() : 0;
+    if (one.ecx & ID1_RANDOM)
+        value ^= (uint64_t)random_word() << 32 ^ random_word();
+    return value;
 }

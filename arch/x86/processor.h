@@ -30,6 +30,9 @@ extern struct arch_features arch_features;
  * pages may be in use. */
 void arch_processor_start(void);
 
+/* 64 bits that can't be guessed from outside: from RDRAND where there is one, else only from the time stamp counter. */
+uint64_t arch_processor_random(void);
+
 #ifdef __cplusplus
 }
 #endif
