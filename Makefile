@@ -302,8 +302,8 @@ format-check:
 
 run:
 	@tools/deps run
-	@$(MAKE) -s kernel
-	@SMP=$(SMP) MEM=$(MEM) ACCEL=$(ACCEL) MODULES='$(MODULES)' tools/run $(KERNEL) $(APPEND)
+	@$(MAKE) -s archive
+	@SMP=$(SMP) MEM=$(MEM) ACCEL=$(ACCEL) MODULES='$(or $(MODULES),$(ARCHIVE))' tools/run $(KERNEL) $(APPEND)
 
 test test-long:
 	@tools/deps test

@@ -1,7 +1,7 @@
-/* Each processor has a chain of the locks that it holds, the last one taken first, through the locks themselves. Ranks fall
- * along the way, so the top of the chain is all that a new lock has to be compared with. The chain is touched with
- * interrupts off only and by its own processor only. Cost beside the port's lock: a few loads and stores; the comparison
- * in debug builds only. */
+/* Each processor has a chain of the locks that it holds, the last one taken first, through the locks themselves. Ranks
+ * fall along the way, so the top of the chain is all that a new lock has to be compared with. The chain is touched with
+ * interrupts off only and by its own processor only. Cost beside the port's lock: a few loads and stores; the
+ * comparison in debug builds only. */
 #include <base/check.h>
 #include <base/lock.h>
 #include <base/percpu.h>

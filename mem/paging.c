@@ -397,7 +397,7 @@ static int replace_locked(struct paging *tables, uintptr_t page, pfn_t pfn, unsi
     int error = frame_map(pfn, attributes);
     if (error != 0)
         return error;
-    write_entry(place.table, place.index, arch_make_entry(0, pfn, attributes));
+    write_entry(place.table, place.index, make_leaf(0, pfn, attributes));
     arch_flush(tables->root, page_address(page), 1);
     bury_leaf(place.entry, 0);
     return 0;

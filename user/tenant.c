@@ -1,5 +1,5 @@
-/* tenant - the task's half of the tour's lease: writes a pattern across page borders at a known place, waits for the landlord's
- * answer in the same bytes, and checks it. The layout is kernel/tour_tasks.c's. */
+/* tenant - the task's half of the tour's lease: writes a pattern across page borders at a known place, waits for the
+ * landlord's answer in the same bytes, and checks it. The layout is kernel/tour_tasks.c's. */
 #include <sched.h>
 #include <stdio.h>
 #include <sys/mman.h>

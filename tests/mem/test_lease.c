@@ -259,8 +259,6 @@ TEST(lease_open_checks_the_right_to_write_of_every_page) {
 
 TEST(lease_open_refuses_to_write_where_the_task_executes) {
     set_up();
-    if (arch_no_execute == 0)
-        test_skip("the processor has no NX bit");
     expect_equal(paging_protect(&task->tables, memory + PAGE_SIZE, 1, PAGE_USER | PAGE_EXECUTE), 0);
     expect_equal(try_lease(memory, 2 * PAGE_SIZE, LEASE_WRITE), ERR_REFUSED);
     struct lease *lease = open_lease(memory, 2 * PAGE_SIZE, LEASE_READ);
@@ -270,8 +268,6 @@ TEST(lease_open_refuses_to_write_where_the_task_executes) {
 
 TEST(a_write_leased_page_cannot_become_executable) {
     set_up();
-    if (arch_no_execute == 0)
-        test_skip("the processor has no NX bit");
     struct lease *lease = open_lease(memory, 1, LEASE_WRITE);
     expect_equal(paging_protect(&task->tables, memory, 1, PAGE_USER | PAGE_EXECUTE), ERR_REFUSED);
     lease_close(lease);

@@ -228,14 +228,18 @@ TEST(paging_uncounts_what_it_counted_on_a_processor_without_no_execute) {
     int alias = paging_map(&tables, AT + PAGE_SIZE, page, 1, PAGE_EXECUTE);
     int executable = paging_protect(&tables, AT, 1, PAGE_EXECUTE);
     bool found = paging_find(&tables, AT, &entry);
+    pfn_t other = take(1);
+    int replaced = paging_replace(&tables, AT, other, PAGE_WRITE);
     size_t removed = paging_unmap(&tables, AT, 1);
     arch_no_execute = real;
     expect_equal(writable, 0);
     expect_equal(alias, ERR_REFUSED);
     expect_equal(executable, 0);
     expect(found && entry.attributes == PAGE_EXECUTE);
+    expect_equal(replaced, 0);
     expect_equal(removed, 1);
     pfree(page, 1);
+    pfree(other, 1);
     paging_destroy(&tables);
 }
 
