@@ -1,8 +1,8 @@
 /* The order of a boot, one call a line; each step may use those above it and nothing below.
  *
  * The memory manager's map is made of the firmware's entries, then the image, the loader's data and the modules over
- * them. What of the loader's doesn't lie in RAM is bad data and is left out with a word: painted, it would make RAM of
- * what is none. */
+ * them. What of the loader's doesn't lie in RAM is bad data and is left out, a module with a warning: painted, it would
+ * make RAM of what is none. */
 #include <arch/arch.h>
 #include <arch/x86/descriptors.h>
 #include <arch/x86/image.h>
