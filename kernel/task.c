@@ -19,6 +19,7 @@
  * interrupt. */
 #include <kernel/task.h>
 #include <arch/x86/cpu.h>
+#include <arch/x86/stacks.h>
 #include <arch/x86/timer.h>
 #include <arch/x86/trap.h>
 #include <arch/x86/window.h>
@@ -31,7 +32,7 @@
 #include <mem/nodes.h>
 #include <mem/valloc.h>
 
-enum { STACK_PAGES = 4 };
+enum { STACK_PAGES = 4, SIGNAL_KILL = 9 };
 #define STACK_BYTES (STACK_PAGES * PAGE_SIZE)
 
 static struct {
@@ -45,6 +46,16 @@ static struct {
 _Static_assert(sizeof(struct task) <= 1024 && sizeof(struct task) % 16 == 0,
                "an object of mem/pool.h, aligned for FXSAVE");
 
+/* For reports: whose kernel stack is it, or the guard page below one? */
+static const char *find_stack(uintptr_t address, bool guard) {
+    for (struct task *task = state.kernel.next; task != &state.kernel; task = task->next) {
+        uintptr_t first = guard ? task->stack - PAGE_SIZE : task->stack;
+        if (address - first < (guard ? PAGE_SIZE : STACK_BYTES))
+            return task->name;
+    }
+    return NULL;
+}
+
 bool task_start(void) {
     if (!fpu_start())
         return false;
@@ -53,6 +64,7 @@ bool task_start(void) {
     fmt(state.kernel.name, TASK_NAME_BYTES, "kernel");
     state.current = &state.kernel;
     trap_user_handler = task_trap;
+    stack_set_finder(find_stack);
     return true;
 }
 
@@ -108,20 +120,59 @@ static struct task *next_ready(void) {
     return NULL;
 }
 
+/* True if somebody waited. */
+static bool wake_idle(void) {
+    bool any = false;
+    struct task *task = &state.kernel;
+    do {
+        any = any || task->state == TASK_IDLE;
+        if (task->state == TASK_IDLE)
+            task->state = TASK_READY;
+        task = task->next;
+    } while (task != &state.kernel);
+    return any;
+}
+
+void task_interrupted(void) {
+    wake_idle();
+}
+
+/* The kernel's own thread may come with interrupts on; a task's never does, and goes on with them off. */
 void task_yield(void) {
-    struct task *to = next_ready();
-    require(to != NULL, "task: every task waits for another");
+    uintptr_t saved = port_interrupts_off();
+    struct task *to;
+    while ((to = next_ready()) == NULL) {
+        cpu_sleep();
+        require(wake_idle(), "task: every task waits for another");
+    }
     switch_to(to);
+    port_interrupts_restore(saved);
+}
+
+bool task_breathe(void) {
+    uint32_t before = timer_ticks();
+    cpu_interrupts_on();
+    cpu_pause();
+    cpu_interrupts_off();
+    if (timer_ticks() != before) {
+        task_interrupted();
+        task_yield();
+    }
+    return state.current->signal == 0;
 }
 
 void task_idle(void) {
-    if (next_ready() == state.current)
-        cpu_sleep();
-    else
-        task_yield();
+    state.current->state = TASK_IDLE;
+    task_yield();
 }
 
 /* --- Beginning and end -------------------------------------------------------------------------------------------- */
+
+/* No page is kept for the next one: with no task there is nothing of tasks. */
+static void give_back(struct task *task) {
+    pool_give(&state.pool, task);
+    pool_trim(&state.pool);
+}
 
 static struct task *make_task(const char *name) {
     struct task *task = pool_take(&state.pool);
@@ -131,7 +182,7 @@ static struct task *make_task(const char *name) {
     static const struct valloc_options options = { .guard_before = 1 };
     void *stack;
     if (pvalloc_with(context_kernel(), STACK_PAGES, &options, &stack) != 0) {
-        pool_give(&state.pool, task);
+        give_back(task);
         return NULL;
     }
     task->stack = (uintptr_t)stack;
@@ -142,8 +193,7 @@ static struct task *make_task(const char *name) {
 /* Not linked, and not the one that runs. */
 static void free_task(struct task *task) {
     pvfree(page_number(task->stack), STACK_PAGES);
-    pool_give(&state.pool, task);
-    pool_trim(&state.pool);
+    give_back(task);
 }
 
 static void link(struct task *task, struct task *parent) {
@@ -204,6 +254,7 @@ intptr_t task_fork(const struct trap_frame *frame, struct task **made) {
     child->user = parent->user;
     child->heap_first = parent->heap_first;
     child->heap_end = parent->heap_end;
+    memcpy(child->files, parent->files, sizeof(child->files));
     *task_frame(child) = *frame;
     user_call_return(task_frame(child), 0);
     child->switched = user_switch_prepare(task_frame(child));
@@ -280,8 +331,22 @@ intptr_t task_wait_child(intptr_t number, bool nobody_waits, int *status) {
     }
 }
 
-/* Those that nobody asks for. The kernel's own children are for who started them. */
+void task_rest(uint32_t ticks) {
+    uintptr_t saved = port_interrupts_off();
+    for (uint32_t begun = timer_ticks(); timer_ticks() - begun < ticks;)
+        task_idle();
+    port_interrupts_restore(saved);
+}
+
+/* Those that nobody asks for: what still runs of a program that has ended is ended too, so that nothing of it stays.
+ * The kernel's own children are for who started them. */
 static void forget_orphans(void) {
+    for (struct task *task = state.kernel.next; task != &state.kernel; task = task->next)
+        while (task->orphan && task->state != TASK_DEAD) {
+            task->signal = SIGNAL_KILL;
+            task->state = TASK_READY;
+            task_yield();
+        }
     for (struct task *task = state.kernel.next; task != &state.kernel;) {
         struct task *next = task->next;
         if (task->orphan && task->state == TASK_DEAD)
@@ -307,19 +372,10 @@ int task_wait(struct task *task) {
 /* --- Inspect ------------------------------------------------------------------------------------------------------ */
 
 void task_list(void (*print)(const char *format, ...)) {
-    static const char *const names[] = { "ready", "waits for a child", "dead" };
+    static const char *const names[] = { "ready", "waits for a child", "waits for an interrupt", "dead" };
     print("  number parent  ticks  pages tables  name, state\n");
     for (struct task *task = state.kernel.next; task != &state.kernel; task = task->next)
         print("  %6u %6u %6u %6zu %6zu  %s, %s\n", task->number, task->parent->number, task->ticks,
               task->context != NULL ? (size_t)task->context->ranges.pages : 0,
               task->context != NULL ? task->context->tables.tables : 0, task->name, names[task->state]);
-}
-
-const struct task *task_of_stack(uintptr_t address, bool *guard) {
-    for (struct task *task = state.kernel.next; task != NULL && task != &state.kernel; task = task->next) {
-        *guard = address < task->stack;
-        if (address - (task->stack - PAGE_SIZE) < STACK_BYTES + PAGE_SIZE)
-            return task;
-    }
-    return NULL;
 }

@@ -15,10 +15,17 @@ extern "C" {
 enum task_state {
     TASK_READY,
     TASK_WAITING, /* for a child to end */
+    TASK_IDLE,    /* for an interrupt */
     TASK_DEAD,    /* until its parent has asked */
 };
 
-enum { TASK_NAME_BYTES = 32 };
+enum { TASK_NAME_BYTES = 32, TASK_FILES = 5, TASK_FIRST_FILE = 3 };
+
+/* An open file of the archive; `bytes` is NULL if there is none. 0 to 2 are the console. */
+struct task_file {
+    const uint8_t *bytes;
+    size_t size, at;
+};
 
 struct task {
     struct user_state user;
@@ -35,6 +42,7 @@ struct task {
     enum task_state state;
     bool orphan; /* its parent ended first, and left it to the kernel */
     char name[TASK_NAME_BYTES];
+    struct task_file files[TASK_FILES];
 };
 
 /* Once: false if this processor can't run tasks. */
@@ -47,6 +55,9 @@ int task_run(const char *path, const char *const arguments[], struct task **task
 
 /* Lets others run until the kernel's child has ended, gives its status as wait4 does, and forgets it. */
 int task_wait(struct task *task);
+
+/* Lets others run for so many ticks of the timer: for the kernel's thread too. */
+void task_rest(uint32_t ticks);
 
 /* --- For system calls --------------------------------------------------------------------------------------------- */
 
@@ -63,8 +74,14 @@ intptr_t task_wait_child(intptr_t number, bool nobody_waits, int *status);
 /* By number, alive or dead; NULL. */
 struct task *task_find(intptr_t number);
 
-/* Lets another task run if one is ready; if none is, waits for an interrupt. */
+/* Waits for an interrupt, and lets others run meanwhile. */
 void task_idle(void);
+
+/* In a long call: answers interrupts that wait, and lets others run if a tick has passed. False: the task is to end. */
+bool task_breathe(void);
+
+/* An interrupt came: who waits for one is ready. */
+void task_interrupted(void);
 
 /* Lets the next ready task run. */
 void task_yield(void);
@@ -82,9 +99,6 @@ struct trap_frame *task_frame(const struct task *task);
 
 /* A line for each task: for the monitor. */
 void task_list(void (*print)(const char *format, ...));
-
-/* The address lies in a task's kernel stack, or (guard set) in the page below one. */
-const struct task *task_of_stack(uintptr_t address, bool *guard);
 
 #ifdef __cplusplus
 }

@@ -45,6 +45,9 @@ static int signal_of(unsigned vector) {
 
 static void report(const struct trap_frame *frame, uintptr_t address, int signal) {
     struct task *task = task_current();
+    /* A task's own children are its own affair: it gets the signal's number. */
+    if (task->parent->context != NULL)
+        return;
     const char *access = frame->error & TRAP_PAGE_FETCH ? "execute" : frame->error & TRAP_PAGE_WRITE ? "write" : "read";
     if (frame->vector == TRAP_PAGE)
         console_print("task %u (%s) killed by signal %d: it tried to %s %#zx at ip %#zx\n", task->number, task->name,
@@ -52,9 +55,6 @@ static void report(const struct trap_frame *frame, uintptr_t address, int signal
     else
         console_print("task %u (%s) killed by signal %d: %s at ip %#zx\n", task->number, task->name, signal,
                       trap_name((unsigned)frame->vector), (size_t)frame->ip);
-    /* A task's own children are its own affair. */
-    if (task->parent->context != NULL)
-        return;
     registers_print(frame, console_print);
     if (frame->vector == TRAP_PAGE)
         explain_in(task->context, address, console_print);
@@ -87,6 +87,7 @@ static void page_fault(struct trap_frame *frame) {
 static void interrupt(struct trap_frame *frame) {
     uint32_t before = timer_ticks();
     trap_dispatch(frame);
+    task_interrupted();
     if (timer_ticks() != before)
         task_yield();
 }

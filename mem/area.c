@@ -44,7 +44,7 @@ static bool run_is_bad(const struct context *context, uintptr_t address, size_t 
 
 bool area_page_is_owed(struct context *context, uintptr_t page) {
     struct paging_entry entry;
-    return !paging_find(&context->tables, page_address(page), &entry) || frame_get(entry.pfn).mappings > 1;
+    return !paging_find(&context->tables, page_address(page), &entry) || area_showing(entry.pfn) > 1;
 }
 
 size_t area_owed(struct context *context, uintptr_t first, uintptr_t end) {

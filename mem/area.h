@@ -76,6 +76,10 @@ int area_read_text(struct context *context, char *to, uintptr_t from, size_t roo
 /* "read write", "none" and so on, for a range's attributes. */
 const char *area_rights_name(unsigned attributes);
 
+/* Checks A1 to A3 of mem/area.c over all contexts; panics with the first contradiction. Cost: linear in areas' pages.
+ * */
+void area_audit(void);
+
 #ifdef __cplusplus
 }
 #endif

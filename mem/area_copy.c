@@ -9,8 +9,10 @@
  * owes one, so at any point of 3 they sum to what 1 took), and then lets the old context write again what is its own
  * again.
  *
- * Not done: sharing page tables; write-leased pages are shown twice like others, so a lease must be opened after a
- * write. */
+ * A page that is leased isn't shown twice: the kernel may be writing it, so the copy is made now, and the old context
+ * and the lease go on with the page that they have.
+ *
+ * Not done: sharing page tables. */
 #include <mem/area.h>
 #include <base/check.h>
 #include <mem/area_pages.h>
@@ -69,10 +71,24 @@ static int take_ranges(struct context *from, struct context *to) {
     return error;
 }
 
+static int copy_page(struct context *to, uintptr_t page, unsigned attributes, const struct paging_entry *entry) {
+    pfn_t pfn = area_take_copy(attributes, entry->pfn);
+    if (pfn == PFN_NONE)
+        return ERR_NO_MEMORY;
+    int error = paging_map(&to->tables, page_address(page), pfn, 1, entry->attributes);
+    if (error != 0)
+        area_give_page(pfn, attributes);
+    else
+        frame_hand_over(pfn);
+    return error;
+}
+
 static int share_page(struct context *from, struct context *to, uintptr_t page, unsigned attributes) {
     struct paging_entry entry;
     if (!paging_find(&from->tables, page_address(page), &entry))
         return 0;
+    if (!(attributes & AREA_SHARED) && frame_get(entry.pfn).pins > 0)
+        return copy_page(to, page, attributes, &entry);
     unsigned rights = attributes & AREA_SHARED ? entry.attributes : entry.attributes & ~(unsigned)PAGE_WRITE;
     int error = paging_map(&to->tables, page_address(page), entry.pfn, 1, rights);
     if (error == 0 && rights != entry.attributes)

@@ -27,12 +27,22 @@ static inline bool is_area(const struct vspace_range *range) {
     return range != NULL && (range->attributes & CONTEXT_RANGE_KIND) == CONTEXT_RANGE_AREA;
 }
 
+/* How many areas show a page: its mappings but for the windows of leases, each of which has one pin. */
+static inline uint32_t area_showing(pfn_t pfn) {
+    struct frame frame = frame_get(pfn);
+    return frame.mappings > frame.pins ? frame.mappings - frame.pins : 0;
+}
+
 /* What the entry of a page allows. A private page with another mapping isn't writable, nor executable if it might be
  * written through the other: whoever writes gets a copy first. No rights: the page stays, for ring 0 only. */
 unsigned area_entry_attributes(unsigned attributes, pfn_t pfn);
 
 /* Shows a new zeroed page; ERR_NO_MEMORY. */
 int area_add_page(struct context *context, uintptr_t page, unsigned attributes);
+
+/* A page for an area, from the reserve if it is promised, with the bytes of another: PFN_NONE. And back again. */
+pfn_t area_take_copy(unsigned attributes, pfn_t from);
+void area_give_page(pfn_t pfn, unsigned attributes);
 
 /* Promised pages that this one page of the area keeps in the reserve: 1 if it isn't there yet, or is shown by others
  * too. */

@@ -19,7 +19,7 @@ unsigned area_entry_attributes(unsigned attributes, pfn_t pfn) {
     unsigned rights = area_rights(attributes);
     if (rights == 0)
         return 0;
-    bool alone = frame_get(pfn).mappings <= 1;
+    bool alone = area_showing(pfn) <= 1;
     unsigned entry = PAGE_USER;
     if ((rights & AREA_WRITE) && (alone || (attributes & AREA_SHARED)))
         entry |= PAGE_WRITE;
@@ -36,7 +36,7 @@ static pfn_t take_page(unsigned attributes) {
     return pfn != PFN_NONE ? pfn : palloc_with(&one);
 }
 
-static void give_page(pfn_t pfn, unsigned attributes) {
+void area_give_page(pfn_t pfn, unsigned attributes) {
     if (attributes & AREA_PROMISED)
         reserve_return(pfn);
     else
@@ -52,31 +52,33 @@ int area_add_page(struct context *context, uintptr_t page, unsigned attributes) 
     arch_frame_close(view);
     int error = paging_map(&context->tables, page_address(page), pfn, 1, area_entry_attributes(attributes, pfn));
     if (error != 0)
-        give_page(pfn, attributes);
+        area_give_page(pfn, attributes);
     else
         frame_hand_over(pfn);
     return error;
 }
 
-static void copy_frame(pfn_t to, pfn_t from) {
-    void *source = arch_frame_open(from), *copy = arch_frame_open(to);
+pfn_t area_take_copy(unsigned attributes, pfn_t from) {
+    pfn_t pfn = take_page(attributes);
+    if (pfn == PFN_NONE)
+        return PFN_NONE;
+    void *source = arch_frame_open(from), *copy = arch_frame_open(pfn);
     memcpy(copy, source, PAGE_SIZE);
     arch_frame_close(copy);
     arch_frame_close(source);
+    return pfn;
 }
 
 /* The page is there and may not be written yet. */
 static int own_page(struct context *context, uintptr_t page, unsigned attributes, pfn_t old) {
-    struct frame frame = frame_get(old);
-    if (frame.mappings == 1 && frame.pins == 0)
+    if (area_showing(old) == 1)
         return paging_protect(&context->tables, page_address(page), 1, area_entry_attributes(attributes, old));
-    pfn_t pfn = take_page(attributes);
+    pfn_t pfn = area_take_copy(attributes, old);
     if (pfn == PFN_NONE)
         return ERR_NO_MEMORY;
-    copy_frame(pfn, old);
     int error = paging_replace(&context->tables, page_address(page), pfn, area_entry_attributes(attributes, pfn));
     if (error != 0)
-        give_page(pfn, attributes);
+        area_give_page(pfn, attributes);
     else
         frame_hand_over(pfn);
     return error;

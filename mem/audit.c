@@ -9,6 +9,7 @@
  * first mapping is counted but lies outside the ranges, where no audit walks. */
 #include <mem/audit.h>
 #include <base/check.h>
+#include <mem/area.h>
 #include <mem/context.h>
 #include <mem/frame.h>
 #include <mem/init.h>
@@ -73,6 +74,7 @@ void audit_all(void) {
     frame_audit();
     for (uint32_t number = 0; number != UINT32_MAX; number = context_next_number(number))
         context_audit(context_by_number(number));
+    area_audit();
     audit_counts();
     lease_audit();
     kmalloc_audit();

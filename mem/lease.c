@@ -16,9 +16,12 @@
  *   Z1  each page of an open lease's window shows a page with at least one pin, with the lease's rights.
  *   Z2  the list is in the order of numbers, newest first; open and pages count it.
  *
- * Locking: the list has a lock (rank CONTEXTS) that isn't held while pages are mapped.
- * Not done: faulting pages in, breaking copy-on-write, stable reads, charging: for now a context has none of these,
- * all its pages are present and its own. */
+ * Locking: the list has a lock (rank CONTEXTS), held while a batch is unmapped and not while pages are mapped.
+ * A page that is shown and not leased has as many mappings as contexts show it: who must tell (mem/area.h) takes
+ * mappings less pins. So a window's mapping and pin come and go together: here the list's lock keeps others from
+ * looking in between, which is enough while there is one processor.
+ *
+ * Not done: faulting pages in and breaking copy-on-write (mem/area_lease.h does both first); stable reads; charging. */
 #include <mem/lease.h>
 #include <base/check.h>
 #include <base/fail.h>
@@ -116,8 +119,10 @@ static void hide_batch(uintptr_t at, size_t count) {
         require(mapped, "lease: page %#zx of a window lost its translation", (size_t)(at + (i << PAGE_SHIFT)));
         list[i] = entry.pfn;
     }
+    lock_take(&leases.lock);
     paging_unmap(kernel_tables(), at, count);
     unpin(list, count);
+    lock_release(&leases.lock);
 }
 
 static void hide(uintptr_t window, size_t pages) {

@@ -15,11 +15,19 @@ static bool in_guard(uintptr_t address) {
     return (address - (uintptr_t)kernel_stacks) % sizeof(struct kernel_stack) < PAGE_SIZE;
 }
 
+static stack_finder *others;
+
+void stack_set_finder(stack_finder *finder) {
+    others = finder;
+}
+
 bool stack_holds(uintptr_t address) {
-    return find(address) >= 0 && !in_guard(address);
+    return (find(address) >= 0 && !in_guard(address)) || (others != NULL && others(address, false) != NULL);
 }
 
 const char *stack_guarded_by(uintptr_t address) {
     int stack = find(address);
-    return stack >= 0 && in_guard(address) ? names[stack] : NULL;
+    if (stack >= 0 && in_guard(address))
+        return names[stack];
+    return others != NULL ? others(address, true) : NULL;
 }

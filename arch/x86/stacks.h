@@ -26,6 +26,11 @@ static inline uintptr_t stack_top(enum stack_use use) {
     return (uintptr_t)&kernel_stacks[use] + sizeof(struct kernel_stack);
 }
 
+/* Kernel stacks that somebody else has, each above a guard page too: the name of the one whose bytes, or with `guard`
+ * whose guard page, hold the address; NULL. Called from reports, in any context. */
+typedef const char *stack_finder(uintptr_t address, bool guard);
+void stack_set_finder(stack_finder *finder);
+
 /* The address lies in one of the stacks, guard pages not counted. */
 bool stack_holds(uintptr_t address);
 

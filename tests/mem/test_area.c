@@ -3,6 +3,7 @@
 #include <base/fail.h>
 #include <base/string.h>
 #include <mem/area.h>
+#include <mem/area_lease.h>
 #include <mem/audit.h>
 #include <mem/frame.h>
 #include <mem/reserve.h>
@@ -300,6 +301,74 @@ TEST(area_reads_a_text_up_to_the_end_of_what_is_mapped) {
     expect_equal(area_read_text(task, text, page_at(1) - 6, 5), ERR_LIMIT);
     expect(area_write(task, page_at(1) - 6, "hello!", 6) == 0);
     expect_equal(area_read_text(task, text, page_at(1) - 6, sizeof(text)), ERR_FAULT);
+    end();
+}
+
+/* --- Leases ------------------------------------------------------------------------------------------------------- */
+
+static struct lease *lease_at(uintptr_t address, size_t bytes, enum lease_access access) {
+    struct lease *lease = NULL;
+    expect(area_lease(task, address, bytes, access, &lease) == 0);
+    return lease;
+}
+
+TEST(area_lease_shows_pages_that_were_not_there_yet) {
+    begin();
+    expect(map_at(PLACE, 3, read_write) == 0);
+    struct lease *lease = lease_at(page_at(1) - 8, 16, LEASE_WRITE);
+    uint32_t *words = (uint32_t *)lease->info.pointer;
+    expect_equal(words[0], 0);
+    words[1] = 11;
+    words[2] = 22;
+    expect_equal(read_word(task, page_at(1) - 4), 11);
+    expect_equal(read_word(task, page_at(1)), 22);
+    expect(write_word(task, page_at(1), 33) == 0);
+    expect_equal(words[2], 33);
+    lease_close(lease);
+    end();
+}
+
+TEST(area_lease_refuses_what_the_task_may_not_touch) {
+    struct lease *lease;
+    begin();
+    expect(map_at(PLACE, 1, AREA_READ) == 0);
+    expect_equal(area_lease(task, PLACE, 4, LEASE_WRITE, &lease), ERR_FAULT);
+    expect_equal(area_lease(task, PLACE, PAGE_SIZE + 1, LEASE_READ, &lease), ERR_FAULT);
+    expect_equal(area_lease(task, UINTPTR_MAX, 2, LEASE_READ, &lease), ERR_INVALID);
+    expect_equal(area_lease(task, PLACE, 0, LEASE_READ, &lease), ERR_INVALID);
+    end();
+}
+
+TEST(area_lease_outlives_the_areas_it_is_on) {
+    begin();
+    expect(map_at(PLACE, 2, read_write) == 0);
+    expect(write_word(task, PLACE, 5) == 0);
+    struct lease *lease = lease_at(PLACE, 4, LEASE_READ);
+    area_clear(task);
+    expect_equal(reserve_pages(), 0);
+    expect(map_at(PLACE, 1, read_write) == 0);
+    expect_equal(read_word(task, PLACE), 0);
+    expect_equal(*(uint32_t *)lease->info.pointer, 5);
+    lease_close(lease);
+    end();
+}
+
+TEST(area_copy_gives_a_copy_of_what_is_leased) {
+    begin_copy();
+    expect(map_at(PLACE, 2, read_write) == 0);
+    struct lease *lease = lease_at(PLACE, 4, LEASE_WRITE);
+    uint32_t *word = (uint32_t *)lease->info.pointer;
+    *word = 1;
+    expect(area_copy(task, copy) == 0);
+    *word = 2;
+    expect_equal(read_word(task, PLACE), 2);
+    expect_equal(read_word(copy, PLACE), 1);
+    expect(write_word(task, PLACE, 3) == 0);
+    expect_equal(*word, 3);
+    expect(write_word(copy, PLACE, 4) == 0);
+    expect_equal(read_word(task, PLACE), 3);
+    lease_close(lease);
+    end_copy();
     end();
 }
 

@@ -6,6 +6,7 @@
 
 /* What this width doesn't have, for a table that both share: no number is as large. */
 #define __NR_mmap2   0xffff
+#define __NR__llseek 0xffff
 #define __NR_waitpid 0xffff
 
 #endif
