@@ -71,4 +71,5 @@ void bench_run(const char *wanted) {
     show_meter();
     bench_pages();
     bench_ranges();
+    bench_heap();
 }

@@ -31,6 +31,7 @@ void bench_run(const char *filter);
 
 void bench_pages(void);  /* palloc and its peers */
 void bench_ranges(void); /* valloc, pvalloc, mappings */
+void bench_heap(void);   /* kmalloc, leases, areas */
 
 /* `name` is wanted by the filter. */
 bool bench_wanted(const char *name);

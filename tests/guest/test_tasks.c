@@ -49,7 +49,7 @@ static void walk(pfn_t table, unsigned level, struct walked *walked) {
         }
         walked->pages++;
         walked->user += (entry & 4) != 0;
-        walked->write_execute += (entry & 2) != 0 && !(entry >> 63);
+        walked->write_execute += (entry & 2) != 0 && (entry & arch_no_execute) != arch_no_execute;
     }
 }
 
