@@ -264,8 +264,9 @@ run-fuzz_%: $(F)/fuzz_%
 M := build/bench$(WIDTH)-$(CC_NAME)
 BENCH_CASES := $(filter-out bench/host% bench/guest.c,$(wildcard bench/*.c))
 BENCH_SOURCES := $(BENCH_CASES) $(wildcard bench/host*.c base/*.c mem/*.c arch/x86/memory.c)
-BENCH_FLAGS := $(subst -O1,-O2,$(subst CONFIG_DEBUG=1,CONFIG_DEBUG=0,$(HOST_FLAGS))) -fno-pic -fno-pie \
-	-fno-stack-protector -mgeneral-regs-only
+BENCH_FLAGS := $(patsubst -DCONFIG_KMALLOC_CANARY=%,-DCONFIG_KMALLOC_CANARY=0,\
+	$(subst -O1,-O2,$(subst CONFIG_DEBUG=1,CONFIG_DEBUG=0,$(HOST_FLAGS)))) -fno-pic -fno-pie -fno-stack-protector \
+	-mgeneral-regs-only
 
 $(M)/%.c.o: %.c $(M)/flags.list
 	@mkdir -p $(@D)
