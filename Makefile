@@ -50,6 +50,10 @@ endif
 ifeq ($(filter $(WIDTH),32 64),)
 $(error WIDTH is '$(WIDTH)': it can be 32 or 64)
 endif
+KMALLOC_LEVEL := $(strip $(foreach level,none=0 canary=1 guard=2 asan=3,$(patsubst $(KMALLOC_CHECK)=%,%,$(filter $(KMALLOC_CHECK)=%,$(level)))))
+ifeq ($(KMALLOC_LEVEL),)
+$(error KMALLOC_CHECK is '$(KMALLOC_CHECK)': it can be none, canary, guard or asan)
+endif
 
 # --- Sources ----------------------------------------------------------------------------------------------------------
 
@@ -75,8 +79,8 @@ FORMATTED := $(wildcard $(addsuffix /*.[ch],base mem boot kernel fuzz bench user
 # --- Flags ------------------------------------------------------------------------------------------------------------
 
 WARNINGS := -std=c11 -Wall -Wextra -Wconversion -Wshadow -Werror
-OPTIONS := -DCONFIG_DEBUG=$(DEBUG) -DCONFIG_PROCESSORS=$(PROCESSORS) -DCONFIG_KMALLOC_CANARY=$(KMALLOC_CANARY)
-CANARY_NAME := $(if $(filter $(DEBUG),$(KMALLOC_CANARY)),,-canary$(KMALLOC_CANARY))
+OPTIONS := -DCONFIG_DEBUG=$(DEBUG) -DCONFIG_PROCESSORS=$(PROCESSORS) -DCONFIG_KMALLOC_CHECK=$(KMALLOC_LEVEL)
+CHECK_NAME := $(if $(filter $(KMALLOC_CHECK),$(if $(filter 1,$(DEBUG)),canary,none)),,-$(KMALLOC_CHECK))
 WIDTH_FLAGS_x86_64 := -m64 -mcmodel=kernel
 WIDTH_FLAGS_i386 := -m32 -march=i686
 LD_FLAGS_x86_64 := -m elf_x86_64
@@ -84,8 +88,8 @@ LD_FLAGS_i386 := -m elf_i386
 
 # No register but the general ones belongs to the kernel, and no red zone survives an interrupt.
 CODE_FLAGS := -ffreestanding -fno-pic -fno-pie -fno-stack-protector -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
-	-fno-strict-aliasing -mgeneral-regs-only -mno-red-zone $(WIDTH_FLAGS_$(ARCH))
-KERNEL_FLAGS := $(WARNINGS) -O2 -g $(CODE_FLAGS) -I. -Iarch/x86/$(ARCH) $(OPTIONS)
+	-fno-strict-aliasing -momit-leaf-frame-pointer -mgeneral-regs-only -mno-red-zone $(WIDTH_FLAGS_$(ARCH))
+KERNEL_FLAGS := $(WARNINGS) -O2 -g $(CODE_FLAGS) -I. -I$(PORT) -Iarch/x86/$(ARCH) $(OPTIONS)
 PC_FLAGS := $(CODE_FLAGS) $(OPTIONS)
 LINK_FLAGS := $(LD_FLAGS_$(ARCH)) -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none
 
@@ -93,14 +97,14 @@ LINK_FLAGS := $(LD_FLAGS_$(ARCH)) -nostdlib -static -z max-page-size=4096 -z noe
 HOST_ARCH := $(if $(filter 32,$(WIDTH)),i386,x86_64)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 HOST_FLAGS := $(WARNINGS) -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing -fvisibility=hidden -m$(WIDTH) \
-	-I. -Iarch/host -Iarch/x86/$(HOST_ARCH) -DCONFIG_DEBUG=1 -DCONFIG_PROCESSORS=$(PROCESSORS) -DCONFIG_KMALLOC_CANARY=$(KMALLOC_CANARY)
+	-I. -Iarch/host -Iarch/x86/$(HOST_ARCH) -DCONFIG_DEBUG=1 -DCONFIG_PROCESSORS=$(PROCESSORS) -DCONFIG_KMALLOC_CHECK=$(KMALLOC_LEVEL)
 HOST_STANDARD = $(if $(filter arch/host/ram%,$<),-D_GNU_SOURCE,-D_POSIX_C_SOURCE=200809L)
 
 # --- Folders of this configuration --------------------------------------------------------------------------------------
 
-B := build/$(ARCH)-$(CC_NAME)-$(DEBUG_NAME)$(CANARY_NAME)
-H := build/host$(WIDTH)-$(CC_NAME)$(CANARY_NAME)
-F := build/fuzz64-clang$(CANARY_NAME)
+B := build/$(ARCH)-$(CC_NAME)-$(DEBUG_NAME)$(CHECK_NAME)
+H := build/host$(WIDTH)-$(CC_NAME)$(CHECK_NAME)
+F := build/fuzz64-clang$(CHECK_NAME)
 OBJECTS = $(addprefix $(1)/,$(addsuffix .o,$(2)))
 
 $(B)/%.c.o: %.c $(B)/flags.list
@@ -264,9 +268,9 @@ run-fuzz_%: $(F)/fuzz_%
 M := build/bench$(WIDTH)-$(CC_NAME)
 BENCH_CASES := $(filter-out bench/host% bench/guest.c,$(wildcard bench/*.c))
 BENCH_SOURCES := $(BENCH_CASES) $(wildcard bench/host*.c base/*.c mem/*.c arch/x86/memory.c)
-BENCH_FLAGS := $(patsubst -DCONFIG_KMALLOC_CANARY=%,-DCONFIG_KMALLOC_CANARY=0,\
-	$(subst -O1,-O2,$(subst CONFIG_DEBUG=1,CONFIG_DEBUG=0,$(HOST_FLAGS)))) -fno-pic -fno-pie -fno-stack-protector \
-	-mgeneral-regs-only
+BENCH_FLAGS := $(patsubst -DCONFIG_KMALLOC_CHECK=%,-DCONFIG_KMALLOC_CHECK=0,\
+	$(subst -O1,-O2,$(subst CONFIG_DEBUG=1,CONFIG_DEBUG=0,$(subst -Iarch/host,-Ibench -Iarch/host,$(HOST_FLAGS))))) -fno-pic -fno-pie -fno-stack-protector \
+	-momit-leaf-frame-pointer -mgeneral-regs-only
 
 $(M)/%.c.o: %.c $(M)/flags.list
 	@mkdir -p $(@D)
@@ -284,7 +288,6 @@ $(B)/bench/bench: $(call OBJECTS,$(B),$(BENCH_CASES) bench/guest.c) $(ARCHIVES) 
 
 # --- Checks ---------------------------------------------------------------------------------------------------------------
 
-HEADER_INCLUDES := -I. -Iarch/x86/$(ARCH)
 headers:
 	@for header in $(HEADERS) $(wildcard arch/x86/$(ARCH)/*.h); do \
 		echo "#include <$$header>" | $(CC) $(KERNEL_FLAGS) -x c -fsyntax-only - || exit 1; \
@@ -322,6 +325,7 @@ install: lib
 	sed -e '/^INCLUDE/{r arch/x86/image.ld' -e 'd}' arch/x86/$(ARCH)/kernel.ld > $(INSTALLED)/lib/xelix-mm/$(ARCH)/kernel.ld
 	install -m 755 tools/symbols.sh $(INSTALLED)/lib/xelix-mm
 	@for header in $(PUBLIC_HEADERS); do install -D -m 644 $$header $(INSTALLED)/include/xelix-mm/$$header || exit 1; done
+	install -m 644 $(PORT)/port_inline.h $(INSTALLED)/include/xelix-mm/arch/x86/port_inline.h
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@ARCH@|$(ARCH)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@FLAGS@|$(PC_FLAGS)|' \
 		tools/xelix-mm.pc.in > $(INSTALLED)/lib/pkgconfig/xelix-mm-$(ARCH).pc
 

@@ -14,8 +14,11 @@ DEBUG ?= 1
 # The most processors that per-processor data has room for (CONFIG_PROCESSORS).
 PROCESSORS ?= 16
 
-# 1 puts words around each block of the heap that tell who wrote past it (CONFIG_KMALLOC_CANARY); as DEBUG if not said.
-KMALLOC_CANARY ?= $(DEBUG)
+# How much the heap checks (CONFIG_KMALLOC_CHECK): none, canary, guard or asan; docs/heap.md says what each finds.
+KMALLOC_CHECK ?= $(if $(filter 1,$(DEBUG)),canary,none)
+
+# The folder whose port_inline.h (mem/port.h) the library is compiled with.
+PORT ?= arch/x86
 
 # Processors that QEMU gives the machine.
 SMP ?= 1

@@ -15,9 +15,15 @@
 #define CONFIG_PROCESSORS 16
 #endif
 
-/* 1: words before and after each block of the heap, checked when it is freed; a record of where it was asked for. */
-#ifndef CONFIG_KMALLOC_CANARY
-#define CONFIG_KMALLOC_CANARY 0
+/* How much the heap checks. NONE: what costs O(1). CANARY: words before and after each block, checked when it is freed,
+ * and a record of where it was asked for. GUARD: more, and slower. ASAN: each access, by the compiler's help. */
+#define KMALLOC_CHECK_NONE   0
+#define KMALLOC_CHECK_CANARY 1
+#define KMALLOC_CHECK_GUARD  2
+#define KMALLOC_CHECK_ASAN   3
+#ifndef CONFIG_KMALLOC_CHECK
+#define CONFIG_KMALLOC_CHECK KMALLOC_CHECK_NONE
 #endif
+#define CONFIG_KMALLOC_CANARY (CONFIG_KMALLOC_CHECK >= KMALLOC_CHECK_CANARY)
 
 #endif

@@ -2,9 +2,7 @@
  *
  * Opening and closing switch callgrind's collecting on and off, which works to the instruction, and the end of a sample
  * dumps the count with a name:  NAME WHO OPERATIONS PAIRS. Figures go to standard output, as bench/guest.c has them.
- *
- * The port is one processor whose interrupts are never on, so that what a kernel pays for turning them off (some three
- * instructions a lock) is missing here; the lock is a real exchange. */
+ */
 #include <bench/bench.h>
 #include <bench/host_machine.h>
 #include <base/check.h>
@@ -53,27 +51,6 @@ void port_log(const char *text, size_t bytes) {
 void port_panic(const char *text) {
     fprintf(stderr, "panic: %s\n", text);
     exit(2);
-}
-
-unsigned port_processor(void) {
-    return 0;
-}
-
-uintptr_t port_interrupts_off(void) {
-    return 0;
-}
-
-void port_interrupts_restore(uintptr_t saved) {
-    (void)saved;
-}
-
-void port_lock(struct port_lock *lock) {
-    while (__atomic_exchange_n(&lock->word[0], 1, __ATOMIC_ACQUIRE) != 0)
-        continue;
-}
-
-void port_unlock(struct port_lock *lock) {
-    __atomic_store_n(&lock->word[0], 0, __ATOMIC_RELEASE);
 }
 
 /* --- The machine ------------------------------------------------------------------------------------------------- */

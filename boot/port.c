@@ -1,8 +1,8 @@
 /* mem/port.h as this kernel supplies it: one processor for now, but locks that are real, so that a second one changes
  * nothing here but the number.
  *
- * A lock word is 0 when free. Once the machine is ending (a panic or a fault's report), nobody waits for a lock any
- * more: its holder may be what was interrupted, and reading what it guards is worth the risk then. */
+ * Once the machine is ending (a panic or a fault's report), nobody waits for a lock any more: its holder may be what
+ * was interrupted, and reading what it guards is worth the risk then. */
 #include <arch/x86/cpu.h>
 #include <boot/console.h>
 #include <boot/ending.h>
@@ -11,6 +11,7 @@
 void (*boot_panic_hook)(const char *text);
 
 static bool ending;
+static bool survived; /* a hook went on after a panic: locks may be held that nobody will release */
 
 bool ending_begin(void) {
     bool first = !__atomic_exchange_n(&ending, true, __ATOMIC_RELAXED);
@@ -24,8 +25,10 @@ void port_log(const char *text, size_t bytes) {
 }
 
 void port_panic(const char *text) {
-    if (boot_panic_hook != NULL && !ending)
+    if (boot_panic_hook != NULL && !ending) {
+        survived = true;
         boot_panic_hook(text);
+    }
     bool first = ending_begin();
     console_print("\npanic: %s\n", text);
     if (first)
@@ -33,26 +36,12 @@ void port_panic(const char *text) {
     boot_power_off(ENDING_PANIC);
 }
 
-unsigned port_processor(void) {
+unsigned port_processor_number(void) {
     return 0;
 }
 
-uintptr_t port_interrupts_off(void) {
-    uintptr_t saved = cpu_flags();
-    cpu_interrupts_off();
-    return saved;
-}
-
-void port_interrupts_restore(uintptr_t saved) {
-    if (saved & FLAGS_INTERRUPT)
-        cpu_interrupts_on();
-}
-
-void port_lock(struct port_lock *lock) {
-    while (__atomic_exchange_n(&lock->word[0], 1, __ATOMIC_ACQUIRE) != 0 && !ending)
+/* With one processor, what is locked was left so by a panic that a test survived. */
+void port_lock_wait(struct port_lock *lock) {
+    while (!ending && !survived && !port_lock_try(lock))
         cpu_pause();
-}
-
-void port_unlock(struct port_lock *lock) {
-    __atomic_store_n(&lock->word[0], 0, __ATOMIC_RELEASE);
 }

@@ -59,7 +59,7 @@ static __attribute__((noinline)) bool freeing_is_reported(void *block) {
 
 void tour_canary(void) {
     if (!CONFIG_KMALLOC_CANARY) {
-        console_print("  built without canaries (make run KMALLOC_CANARY=1)\n");
+        console_print("  built without canaries (make run KMALLOC_CHECK=canary)\n");
         return;
     }
     volatile char *block = kmalloc(24);

@@ -1,5 +1,6 @@
 /* One test runs between a set jump and its end; failing, skipping and expected panics are long jumps back. A long jump
- * passes by whatever the test held, so locks are released and forced failures disarmed before the next one starts. */
+ * passes by whatever the test held, so locks are released, interrupts turned on again and forced failures disarmed
+ * before the next one starts. */
 #include <tests/test.h>
 #include <base/check.h>
 #include <base/fail.h>
@@ -14,6 +15,7 @@ void *test_panic_point[5];
 static struct {
     const struct test *running;
     void *end_point[5];
+    uintptr_t interrupts; /* as they were before the test */
     enum test_result result;
     char why[400], panic[512];
 } state;
@@ -40,6 +42,7 @@ void test_skip(const char *why) {
 static void clean_up(void) {
     test_panic_expected = false;
     lock_release_all();
+    port_interrupts_restore(state.interrupts);
     fail_arm(0);
 }
 
@@ -89,6 +92,8 @@ enum test_result test_run_one(const struct test *test, bool live, const char **w
     uint64_t before = live ? audit_hash() : 0;
     state.why[0] = '\0';
     state.running = test;
+    state.interrupts = port_interrupts_off();
+    port_interrupts_restore(state.interrupts);
     run_between(test);
     clean_up();
     if (live && state.result != TEST_FAILED && __builtin_setjmp(state.end_point) == 0) {

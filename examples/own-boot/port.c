@@ -36,22 +36,12 @@ void port_panic(const char *text) {
     power_off(2);
 }
 
-unsigned port_processor(void) {
+unsigned port_processor_number(void) {
     return 0;
 }
 
-uintptr_t port_interrupts_off(void) {
-    return 0;
-}
-
-void port_interrupts_restore(uintptr_t saved) {
-    (void)saved;
-}
-
-void port_lock(struct port_lock *lock) {
+/* With one processor nobody else can have it. */
+void port_lock_wait(struct port_lock *lock) {
     (void)lock;
-}
-
-void port_unlock(struct port_lock *lock) {
-    (void)lock;
+    port_panic("a lock was taken twice");
 }

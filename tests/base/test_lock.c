@@ -20,10 +20,10 @@ TEST(lock_panics_when_taken_upward) {
 
 TEST(lock_panics_when_taken_twice_or_released_unheld) {
     static struct lock lock = LOCK_INIT("lock", LOCK_RANK_PALLOC);
-    if (CONFIG_DEBUG) {
-        lock_take(&lock);
-        expect_panic("lock lock (rank *) taken while lock (rank *) is held*", lock_take(&lock));
-    }
+    if (!CONFIG_DEBUG)
+        test_skip("what is held is known in debug builds");
+    lock_take(&lock);
+    expect_panic("lock lock (rank *) taken while lock (rank *) is held*", lock_take(&lock));
     expect_panic("lock lock released, but this processor holds none", lock_release(&lock));
 }
 

@@ -35,15 +35,15 @@ void port_interrupts_restore(uintptr_t saved) {
 }
 
 void port_lock(struct port_lock *lock) {
-    if (!interrupts_are_off || lock->word[0] != 0)
+    if (!interrupts_are_off || lock->word != 0)
         port_panic("port: lock taken with interrupts on, or twice");
-    lock->word[0] = 1;
+    lock->word = 1;
 }
 
 void port_unlock(struct port_lock *lock) {
-    if (lock->word[0] != 1)
+    if (lock->word != 1)
         port_panic("port: unlock of a free lock");
-    lock->word[0] = 0;
+    lock->word = 0;
     if (machine_on_unlock != NULL)
         machine_on_unlock();
 }
