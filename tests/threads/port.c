@@ -1,8 +1,8 @@
 /* mem/port.h for threads, and the interrupts.
  *
- * `self` is what a processor's registers and the scheduler's notes are elsewhere. An interrupt is a signal that main's
- * thread sends to a worker at random; one that finds interrupts turned off stays pending, as in hardware, until they are
- * turned on again. Besides, where they are turned on one is made up now and then, since that is where most of the
+ * `self` is what a processor's registers and the scheduler's notes are elsewhere. An interrupt is a signal that the
+ * test's own thread sends to a worker at random; one that finds interrupts turned off stays pending, as in hardware,
+ * until they are turned on again. Besides, one is made up now and then where they are turned on, since that is where
  * pending ones come.
  *
  * A processor's number is claimed and let go like a lock, with acquire and release: what its last thread wrote there is

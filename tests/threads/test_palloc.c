@@ -5,9 +5,9 @@
 #include <mem/audit.h>
 #include <mem/port.h>
 
-enum { HELD_MAX = 48, OPERATIONS = 3000, BUDGET_MS = 1200 };
+enum { HELD_MAX = 48, OPERATIONS = 3000, BUDGET_MS = 600 };
 
-/* --- Random traffic ------------------------------------------------------------------------------------------------ */
+/* --- Random traffic ----------------------------------------------------------------------------------------------- */
 
 struct holdings {
     struct run runs[HELD_MAX];
@@ -128,38 +128,45 @@ TEST(eight_processors_never_have_one_page) {
     in_rounds(8, traffic, interrupt);
 }
 
-/* --- Freed by another ----------------------------------------------------------------------------------------------- */
+/* --- Freed by another --------------------------------------------------------------------------------------------- */
 
-enum { BOXES = 64, LETTERS = 6000 };
+enum { BOXES = 64, LETTERS = 6000, LETTER_SHIFT = 6, LETTER_PAGES_MAX = (1 << LETTER_SHIFT) - 1 };
 
-static uint64_t boxes[BOXES]; /* atomic: a run, pages << 32 | first, or 0 */
+/* Atomic: a run, its length in the lowest LETTER_SHIFT bits, or 0. Who empties a box sees all that its filler did. */
+static uintptr_t boxes[BOXES];
 
-/* Leaves a run in a box and frees what another left there. Who empties a box sees all that its filler did. */
+static uintptr_t seal(struct run run) {
+    return (uintptr_t)run.first << LETTER_SHIFT | run.pages;
+}
+
+static void open_letter(uintptr_t letter) {
+    if (letter != 0)
+        give((struct run){ (pfn_t)(letter >> LETTER_SHIFT), letter & LETTER_PAGES_MAX }, JUDGE_MAIN);
+}
+
+/* Leaves a run in a box and frees what another left there. */
 static void send_letters(struct worker *worker) {
     for (unsigned i = 0; i < LETTERS; i++) {
-        struct palloc_request request = { .pages = 1 + test_random_below(&worker->random, i % 4 == 0 ? 32 : 2) };
+        uint32_t most = i % 4 == 0 ? LETTER_PAGES_MAX : 2;
+        struct palloc_request request = { .pages = 1 + test_random_below(&worker->random, most) };
         struct run sent = take(&request);
-        uint64_t letter = 0;
         if (sent.first != PFN_NONE) {
             judge_take(sent, JUDGE_WORKER + worker->number);
             judge_hand(sent, JUDGE_WORKER + worker->number, JUDGE_MAIN);
-            letter = (uint64_t)sent.pages << 32 | sent.first;
         }
-        uint64_t *box = &boxes[test_random_below(&worker->random, BOXES)];
-        letter = __atomic_exchange_n(box, letter, __ATOMIC_ACQ_REL);
-        if (letter != 0)
-            give((struct run){ (pfn_t)letter, (uint32_t)(letter >> 32) }, JUDGE_MAIN);
+        uintptr_t letter = sent.first != PFN_NONE ? seal(sent) : 0;
+        uintptr_t *box = &boxes[test_random_below(&worker->random, BOXES)];
+        open_letter(__atomic_exchange_n(box, letter, __ATOMIC_ACQ_REL));
     }
 }
 
 TEST(pages_may_be_freed_by_another_processor_than_took_them) {
     in_rounds(4, send_letters, interrupt);
     for (unsigned i = 0; i < BOXES; i++)
-        if (boxes[i] != 0)
-            give((struct run){ (pfn_t)boxes[i], (uint32_t)(boxes[i] >> 32) }, JUDGE_MAIN);
+        open_letter(boxes[i]);
 }
 
-/* --- Exhaustion ----------------------------------------------------------------------------------------------------- */
+/* --- Exhaustion --------------------------------------------------------------------------------------------------- */
 
 enum { SHARE_MAX = 1 << 14 };
 
@@ -251,8 +258,8 @@ TEST(what_idle_processors_cache_is_found_for_a_long_run) {
     }
 }
 
-/* The first worker takes all there is and gives it back, again and again, out of the others' caches; they must never see
- * a page that it has. */
+/* The first worker takes all there is and gives it back, again and again, out of the others' caches; they must never
+ * see a page that it has. */
 static void rob(struct worker *worker) {
     for (unsigned i = 0; worker->number == 0 && i < 4; i++) {
         take_all_as(0);
@@ -272,7 +279,7 @@ TEST(caches_are_emptied_under_their_owners_hands) {
     in_rounds(4, rob, interrupt);
 }
 
-/* --- Looking on ----------------------------------------------------------------------------------------------------- */
+/* --- Looking on --------------------------------------------------------------------------------------------------- */
 
 static void look_once(struct test_random *random) {
     struct palloc_stats stats;
@@ -301,7 +308,7 @@ TEST(statistics_and_drains_may_come_at_any_time) {
     in_rounds(3, look_on, interrupt);
 }
 
-/* --- A page freed twice --------------------------------------------------------------------------------------------- */
+/* --- A page freed twice ------------------------------------------------------------------------------------------- */
 
 static struct meeting before_free, after_free;
 static pfn_t contested;
