@@ -216,8 +216,10 @@ static void fill_caches(struct worker *worker) {
     (void)worker;
 }
 
+/* But for a few pages: each pool of nodes keeps one, whoever is short, and a slab that lacks a page isn't made. */
 TEST(what_idle_processors_keep_of_the_heap_is_found_by_who_needs_it) {
     static const size_t sizes[] = { 500, 4096, 100000 };
+    enum { SPARE_BYTES = 24 * 4096 };
     threads_on_interrupt(NULL);
     for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         kmalloc_trim();
@@ -227,7 +229,7 @@ TEST(what_idle_processors_keep_of_the_heap_is_found_by_who_needs_it) {
         threads_run(THREADS_MAX, fill_caches);
         size_t after = take_all_as(THREADS_MAX, sizes[i]);
         give_all_as(THREADS_MAX);
-        expect_equal(after, alone);
+        expect(after <= alone && alone - after <= 1 + SPARE_BYTES / sizes[i]);
     }
 }
 
