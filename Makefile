@@ -4,6 +4,7 @@
 #     the rest of arch/x86/ + boot/           ->  libxelixboot.a ─┤    the second time with the first one's symbols
 #     kernel/ tests/ tests/base/ tests/mem/   ->  objects        ─┘
 #     base/ mem/ arch/host/ tests/**          ->  host-tests (a program of this machine, with sanitizers)
+#     base/ mem/ tests/threads/               ->  threads-tests (the same without translation, with threads as processors)
 #     base/ mem/ arch/host/ fuzz/             ->  fuzz_NAME
 #
 # Sources are globbed, so a new file needs no line here. No recipe but `run`, `test` and `bench` installs anything.
@@ -32,6 +33,7 @@ help:
 ## make iso          the reference kernel on a GRUB image for BIOS and UEFI
 ## make examples     the smallest kernels that embed the library
 ## make host-test    the tests as a program of this machine (WIDTH=32|64 FILTER=part of a test's name)
+## make threads-test host threads as processors, under ThreadSanitizer (WIDTH=32: without, at full speed)
 ## make fuzz         each fuzzer for FUZZ_SECONDS
 ## make headers      each header alone, as C and as C++
 ## make layers       what includes what (LAYERS)
@@ -104,6 +106,7 @@ HOST_STANDARD = $(if $(filter arch/host/ram%,$<),-D_GNU_SOURCE,-D_POSIX_C_SOURCE
 
 B := build/$(ARCH)-$(CC_NAME)-$(DEBUG_NAME)$(CHECK_NAME)
 H := build/host$(WIDTH)-$(CC_NAME)$(CHECK_NAME)
+T := build/threads$(WIDTH)-$(CC_NAME)-$(DEBUG_NAME)$(CHECK_NAME)
 F := build/fuzz64-clang$(CHECK_NAME)
 OBJECTS = $(addprefix $(1)/,$(addsuffix .o,$(2)))
 
@@ -242,6 +245,26 @@ $(H)/host-tests.list: LIST = $(HOST_OBJECTS)
 $(H)/host-tests: $(HOST_OBJECTS) $(H)/host-tests.list
 	$(CC) $(HOST_FLAGS) $(SANITIZE) -o $@ $(HOST_OBJECTS)
 
+# ThreadSanitizer knows programs of 64 bits alone. Those of 32 run at full speed, and interrupts come between any two
+# instructions.
+THREADS_SOURCES := $(wildcard base/*.c mem/*.c tests/threads/*.c) tests/test.c bench/host_machine.c
+THREADS_FLAGS := $(subst -DCONFIG_DEBUG=1,-DCONFIG_DEBUG=$(DEBUG),$(HOST_FLAGS)) -O2 -pthread \
+	$(if $(filter 64,$(WIDTH)),-fsanitize=thread)
+THREADS_OBJECTS := $(call OBJECTS,$(T),$(THREADS_SOURCES))
+
+$(T)/%.c.o: %.c $(T)/flags.list
+	@mkdir -p $(@D)
+	$(CC) $(THREADS_FLAGS) -D_POSIX_C_SOURCE=200809L -MMD -MP -c -o $@ $<
+
+$(T)/flags.list: LIST = $(CC) $(THREADS_FLAGS)
+$(T)/threads-tests.list: LIST = $(THREADS_OBJECTS)
+threads-test: $(T)/threads-tests
+	$(T)/threads-tests $(FILTER)
+threads-build: $(T)/threads-tests
+$(T)/threads-tests: $(THREADS_OBJECTS) $(T)/threads-tests.list
+	$(CC) $(THREADS_FLAGS) -o $@ $(THREADS_OBJECTS)
+.PHONY: threads-test threads-build
+
 FUZZ_FLAGS := $(subst -m$(WIDTH),-m64,$(subst arch/x86/i386,arch/x86/x86_64,$(HOST_FLAGS))) $(SANITIZE)
 FUZZ_OBJECTS := $(call OBJECTS,$(F),$(FUZZ_COMMON_SOURCES))
 $(F)/flags.list: LIST = $(FUZZ_FLAGS)
@@ -343,4 +366,4 @@ clean:
 .PHONY: help run test test-long bench lib kernel user archive user-on-linux closure iso examples host-test host-build fuzz fuzz-build headers layers install \
 	format format-check clean FORCE
 
--include $(shell find $(B) $(H) $(F) $(M) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) $(H) $(T) $(F) $(M) -name '*.d' 2>/dev/null)

@@ -1,7 +1,8 @@
 /* base/fail.h - failures on request.
  *
  * Everything that may run out asks fail_here() before it looks. In a debug build a test arms it, so that the n-th such
- * request fails whatever memory there is. Context: any; one processor at a time. */
+ * request fails whatever memory there is. Context: any; with several processors at work, "the n-th" is nobody's in
+ * particular. */
 #ifndef BASE_FAIL_H
 #define BASE_FAIL_H
 

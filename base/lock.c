@@ -44,6 +44,8 @@ bool lock_is_held(const struct lock *lock) {
 }
 
 void lock_release_all(void) {
+    uintptr_t saved = port_interrupts_off();
     for (struct lock *last; (last = *percpu_this(held)) != NULL;)
         lock_release(last);
+    port_interrupts_restore(saved);
 }

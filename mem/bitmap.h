@@ -2,8 +2,9 @@
  *
  * Layer: below mem/palloc. Bit i is bit i % BITMAP_BITS of word i / BITMAP_BITS. The word is the machine's own
  * width, so that the shared forms are one instruction on both widths: they leave other processors' changes to their
- * bits of the same word alone; the plain forms are for bitmaps that a lock guards. Context: any. Cost: one step a
- * word. */
+ * bits of the same word alone; the plain forms are for bitmaps that one processor at a time writes, under a lock. Any
+ * processor may read any of them at any time, so that the plain forms, too, write whole words by one store. Context:
+ * any. Cost: one step a word. */
 #ifndef MEM_BITMAP_H
 #define MEM_BITMAP_H
 
@@ -39,17 +40,21 @@ static inline uintptr_t bitmap_mask(pfn_t first, pfn_t end, pfn_t *next) {
     return mask;
 }
 
+static inline void bitmap_write(uintptr_t *word, uintptr_t value) {
+    __atomic_store_n(word, value, __ATOMIC_RELAXED);
+}
+
 static inline void bitmap_set_run(uintptr_t *map, pfn_t first, pfn_t end) {
     for (pfn_t next; first < end; first = next) {
         uintptr_t mask = bitmap_mask(first, end, &next);
-        map[first / BITMAP_BITS] |= mask;
+        bitmap_write(&map[first / BITMAP_BITS], map[first / BITMAP_BITS] | mask);
     }
 }
 
 static inline void bitmap_clear_run(uintptr_t *map, pfn_t first, pfn_t end) {
     for (pfn_t next; first < end; first = next) {
         uintptr_t mask = bitmap_mask(first, end, &next);
-        map[first / BITMAP_BITS] &= ~mask;
+        bitmap_write(&map[first / BITMAP_BITS], map[first / BITMAP_BITS] & ~mask);
     }
 }
 
@@ -83,7 +88,7 @@ static inline pfn_t bitmap_find(const uintptr_t *a, const uintptr_t *b, bool val
         uintptr_t mask = bitmap_mask(first, end, &next);
         uintptr_t word = __atomic_load_n(&a[first / BITMAP_BITS], __ATOMIC_RELAXED);
         if (b != NULL)
-            word &= ~b[first / BITMAP_BITS];
+            word &= ~__atomic_load_n(&b[first / BITMAP_BITS], __ATOMIC_RELAXED);
         uintptr_t found = (value ? word : ~word) & mask;
         if (found != 0)
             return first - first % BITMAP_BITS + (pfn_t)__builtin_ctzl((unsigned long)found);
