@@ -107,8 +107,8 @@ static uint8_t shadow_value(uintptr_t bad) {
 static NORETURN __attribute__((noinline, cold)) void report(uintptr_t address, size_t bytes, bool write,
                                                             uintptr_t place, uintptr_t bad, enum shadow_why why) {
     char text[160] = "", near[48];
+    lock_release_all(); /* before the checks are off, since it may turn interrupts on */
     uintptr_t saved = asan_off();
-    lock_release_all();
     if (state.describe != NULL)
         state.describe(bad, text, sizeof(text));
     near_text(bad, why, near, sizeof(near));
@@ -127,9 +127,11 @@ void asan_check(uintptr_t address, size_t bytes, bool write, uintptr_t place) {
         report(address, bytes, write, place, bad, why);
 }
 
-void asan_start(asan_describe_function *describe) {
-    if (!shadow_is_used())
-        return;
-    state.describe = describe;
-    string_check = asan_check;
+asan_describe_function *asan_start(asan_describe_function *describe) {
+    asan_describe_function *before = state.describe;
+    if (shadow_is_used()) {
+        state.describe = describe;
+        string_check = asan_check;
+    }
+    return before;
 }

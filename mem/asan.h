@@ -36,9 +36,9 @@ extern "C" {
  * so it must not wait for one; debug builds released all of this processor's. */
 typedef void asan_describe_function(uintptr_t address, char *out, size_t bytes);
 
-/* Once, when the heap is up: from here on the functions of base/string.h are checked too. NULL: nothing is described.
- * */
-void asan_start(asan_describe_function *describe);
+/* When the heap is up: from here on the functions of base/string.h are checked too, and reports ask this function, or
+ * nobody for NULL. Returns whom they asked before. */
+asan_describe_function *asan_start(asan_describe_function *describe);
 
 /* Turns the checks off on this processor, for audits and reports that look at forbidden bytes, and its interrupts too,
  * until asan_on(), which takes what asan_off() returned. Pairs nest. Nothing at the other levels. */
