@@ -1,12 +1,12 @@
-/* What the compiler's calls find, on memory of our own with a shadow of our own. The accesses are made by C code of this
- * file, which is compiled like all of the kernel. */
+/* What the compiler's calls find, on memory of our own with a shadow of our own. The accesses are made by C code of
+ * this file, which is compiled like all of the kernel. */
 #include <base/fmt.h>
 #include <base/string.h>
 #include <mem/asan.h>
 #include <mem/valloc.h>
 #include <tests/test.h>
 
-/* A page: red zone, BLOCK bytes at +START, red zone, another block that is freed, at +FREED; then one that is unused. */
+/* A page: red zone, BLOCK bytes at +START, red zone, a freed block at +FREED; then a page that is unused. */
 enum { START = 64, BLOCK = 43, FREED = 256 };
 
 static struct shadow shadow;
