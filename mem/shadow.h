@@ -67,8 +67,8 @@ bool shadow_first_bad_in(const struct shadow *shadow, uintptr_t address, size_t 
 /* Checks S1 to S3 of mem/shadow.c; panics with the first contradiction. Cost: linear in the shadow. */
 void shadow_audit(const struct shadow *shadow);
 
-/* What arch/host has in place of checked accesses, or NULL: told of whatever is allowed and forbidden. Pages that are
- * backed no more are told as allowed, since their addresses may become something else's. */
+/* NULL, or told of whatever becomes allowed or forbidden: on the host, the compiler's own address checker. Pages that
+ * are backed no more are told as allowed, since their addresses may become something else's. */
 extern void (*shadow_mirror)(uintptr_t address, size_t bytes, bool allowed);
 
 /* --- The heap's ----------------------------------------------------------------------------------------------------
