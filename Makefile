@@ -63,7 +63,7 @@ MMU_SOURCES := $(wildcard arch/x86/mmu.c arch/x86/processor.c arch/x86/memory.c 
 LIBRARY_SOURCES := $(wildcard base/*.c mem/*.c) $(MMU_SOURCES)
 BOOT_SOURCES := $(filter-out $(MMU_SOURCES),$(wildcard arch/x86/*.[cS] arch/x86/$(ARCH)/*.[cS] boot/*.c))
 KERNEL_SOURCES := $(wildcard kernel/*.c tests/*.c tests/base/*.c tests/mem/*.c tests/kernel/*.c tests/guest/*.c)
-HOST_COMMON_SOURCES := $(wildcard base/*.c mem/*.c arch/host/*.c)
+HOST_COMMON_SOURCES := $(filter-out mem/asan_hooks.c,$(wildcard base/*.c mem/*.c arch/host/*.c))
 # Of the kernel and its boot code, what reads bytes from outside also runs on the host.
 HOST_KERNEL_SOURCES := $(wildcard kernel/elf.c kernel/cpio.c boot/loader.c boot/multiboot1.c boot/multiboot2.c boot/pvh.c) \
 	boot/command_line.c
@@ -93,6 +93,17 @@ CODE_FLAGS := -ffreestanding -fno-pic -fno-pie -fno-stack-protector -fno-omit-fr
 	-fno-strict-aliasing -momit-leaf-frame-pointer -mgeneral-regs-only -mno-red-zone $(WIDTH_FLAGS_$(ARCH))
 KERNEL_FLAGS := $(WARNINGS) -O2 -g $(CODE_FLAGS) -I. -I$(PORT) -Iarch/x86/$(ARCH) $(OPTIONS)
 PC_FLAGS := $(CODE_FLAGS) $(OPTIONS)
+
+# KMALLOC_CHECK=asan: a call before each access (mem/asan.h). No shadow of stacks and globals, which would be written by
+# code that the compiler makes. Tail calls would make the caller's caller the one who called memcpy. What a call leads to
+# makes none, and arch/x86/memory.c asks by itself.
+ASAN_FLAGS_gcc := --param asan-instrumentation-with-call-threshold=0 --param asan-stack=0 --param asan-globals=0
+ASAN_FLAGS_clang := $(addprefix -mllvm ,-asan-instrumentation-with-call-threshold=0 -asan-stack=0 -asan-globals=0)
+ifeq ($(KMALLOC_CHECK),asan)
+ASAN_FLAGS := -fsanitize=kernel-address -fno-optimize-sibling-calls $(ASAN_FLAGS_$(CC_NAME))
+PC_FLAGS += $(ASAN_FLAGS)
+endif
+ASAN_UNCHECKED := mem/shadow.c mem/asan.c mem/asan_hooks.c arch/x86/memory.c
 LINK_FLAGS := $(LD_FLAGS_$(ARCH)) -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none
 
 # Strict C11: glibc's own valloc() would clash otherwise. Hidden: a sanitizer's library must not find our names.
@@ -112,7 +123,7 @@ OBJECTS = $(addprefix $(1)/,$(addsuffix .o,$(2)))
 
 $(B)/%.c.o: %.c $(B)/flags.list
 	@mkdir -p $(@D)
-	$(CC) $(KERNEL_FLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(KERNEL_FLAGS) $(if $(filter $(ASAN_UNCHECKED),$<),,$(ASAN_FLAGS)) -MMD -MP -c -o $@ $<
 
 $(B)/%.S.o: %.S $(B)/flags.list
 	@mkdir -p $(@D)
@@ -126,7 +137,7 @@ $(H)/%.c.o: %.c $(H)/flags.list
 # changed must reach every object: the list of objects and the flags are prerequisites of their own.
 build/%.list: FORCE
 	@mkdir -p $(@D); echo '$(LIST)' | cmp -s - $@ || echo '$(LIST)' > $@
-$(B)/flags.list: LIST = $(CC) $(KERNEL_FLAGS)
+$(B)/flags.list: LIST = $(CC) $(KERNEL_FLAGS) $(ASAN_FLAGS)
 $(H)/flags.list: LIST = $(CC) $(HOST_FLAGS) $(SANITIZE)
 FORCE:
 

@@ -1,5 +1,7 @@
 #include <base/string.h>
 
+void (*string_check)(uintptr_t address, size_t bytes, bool write, uintptr_t place);
+
 size_t string_length(const char *text) {
     size_t length = 0;
     while (text[length] != '\0')

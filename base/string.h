@@ -21,6 +21,10 @@ bool string_equal(const char *a, const char *b);
 /* `text` starts with all of `prefix`. */
 bool string_starts(const char *text, const char *prefix);
 
+/* Called with each range that the first four are about to read or write, and who called them, at the level `asan` of
+ * base/config.h; NULL: nobody asks. Not on the host. */
+extern void (*string_check)(uintptr_t address, size_t bytes, bool write, uintptr_t place);
+
 #ifdef __cplusplus
 }
 #endif

@@ -16,6 +16,7 @@
 #include <mem/kmalloc.h>
 #include <mem/lease.h>
 #include <mem/nodes.h>
+#include <mem/shadow.h>
 #include <mem/ul_visible.h>
 
 /* A bijection of 64 bits that spreads every input bit over all output bits (multiply, xor, shift, by odd constants). */
@@ -78,6 +79,7 @@ void audit_all(void) {
     audit_counts();
     lease_audit();
     kmalloc_audit();
+    shadow_audit(&shadow_heap);
 }
 
 /* --- The sum of the state ----------------------------------------------------------------------------------------- */

@@ -123,6 +123,8 @@ const char *context_range_name(unsigned attributes) {
         return "kmalloc_init";
     case CONTEXT_RANGE_LEASE:
         return "lease_open";
+    case CONTEXT_RANGE_SHADOW:
+        return "shadow_init";
     default:
         return "unknown";
     }

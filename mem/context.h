@@ -39,13 +39,14 @@ uint32_t context_next_number(uint32_t number);
 
 /* What the attributes of a range say: why it exists. */
 enum context_range {
-    CONTEXT_RANGE_EMPTY = 1, /* valloc */
-    CONTEXT_RANGE_PAGES = 2, /* pvalloc */
-    CONTEXT_RANGE_IO = 3,    /* io_map */
-    CONTEXT_RANGE_AREA = 4,  /* a task's own: mem/area.h */
-    CONTEXT_RANGE_HEAP = 5,  /* kmalloc_init: the heap's region */
-    CONTEXT_RANGE_LEASE = 6, /* lease_open: a window */
-    CONTEXT_RANGE_KIND = 7,  /* the bits of the above */
+    CONTEXT_RANGE_EMPTY = 1,  /* valloc */
+    CONTEXT_RANGE_PAGES = 2,  /* pvalloc */
+    CONTEXT_RANGE_IO = 3,     /* io_map */
+    CONTEXT_RANGE_AREA = 4,   /* a task's own: mem/area.h */
+    CONTEXT_RANGE_HEAP = 5,   /* kmalloc_init: the heap's region */
+    CONTEXT_RANGE_LEASE = 6,  /* lease_open: a window */
+    CONTEXT_RANGE_SHADOW = 7, /* shadow_init: what the heap's bytes are checked by */
+    CONTEXT_RANGE_KIND = 7,   /* the bits of the above */
 };
 const char *context_range_name(unsigned attributes);
 

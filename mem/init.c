@@ -13,6 +13,7 @@
  * The kernel's text is left out of the view, so that it is writable nowhere. */
 #include <mem/init.h>
 #include <base/bits.h>
+#include <mem/asan.h>
 #include <mem/context.h>
 #include <mem/frame.h>
 #include <mem/kmalloc.h>
@@ -181,6 +182,7 @@ int mem_init(const struct mem_boot *request, const char **why) {
     lease_init();
     *why = "no memory or kernel address space for the heap";
     error = kmalloc_init(request->random);
+    asan_start(NULL);
     if (error == 0)
         *why = NULL;
     return error;

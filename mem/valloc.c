@@ -148,10 +148,12 @@ static const char *likely_mistake(struct context *context, uintptr_t num, size_t
 static void refuse_foreign(const char *who, const struct context *context, uintptr_t num, size_t pages,
                            unsigned attributes) {
     unsigned kind = attributes & CONTEXT_RANGE_KIND;
-    require(kind != CONTEXT_RANGE_HEAP && kind != CONTEXT_RANGE_LEASE,
+    require(kind != CONTEXT_RANGE_HEAP && kind != CONTEXT_RANGE_LEASE && kind != CONTEXT_RANGE_SHADOW,
             "%s(%#zx, %zu) in context %s: the range is from %s, and %s back", who, (size_t)num, pages, context->name,
             context_range_name(kind),
-            kind == CONTEXT_RANGE_HEAP ? "kfree() gives its parts" : "lease_close() gives it");
+            kind == CONTEXT_RANGE_HEAP    ? "kfree() gives its parts"
+            : kind == CONTEXT_RANGE_LEASE ? "lease_close() gives it"
+                                          : "nobody gives it");
 }
 
 /* With the lock held. */

@@ -4,6 +4,8 @@
 #include <base/bits.h>
 #include <mem/init.h>
 #include <mem/palloc.h>
+#include <mem/shadow.h>
+#include <sanitizer/asan_interface.h>
 #include <tests/test.h>
 
 #define KIB(n) ((uint64_t)(n) << 10)
@@ -60,6 +62,15 @@ static pfn_t ram_pages(const struct machine_entry *entries, size_t count) {
     return (pfn_t)(end >> PAGE_SHIFT);
 }
 
+/* The compiler's own checker is told what the heap forbids: its shadow is of addresses, and stays when the pretend MMU
+ * shows another page at one. Accesses by another address, such as the frame view's, are unchecked here as there. */
+static void tell_address_checker(uintptr_t address, size_t bytes, bool allowed) {
+    if (allowed)
+        __asan_unpoison_memory_region((const volatile void *)address, bytes);
+    else
+        __asan_poison_memory_region((const volatile void *)address, bytes);
+}
+
 int machine_try(const struct machine_entry *entries, size_t count, const char **why) {
     static struct bootmap_range ranges[1024];
     static struct bootmap map;
@@ -72,6 +83,8 @@ int machine_try(const struct machine_entry *entries, size_t count, const char **
     pfn_t end = ram_pages(entries, count);
     ram_create(end, space_bytes(end));
     mmu_reset();
+    __asan_unpoison_memory_region((const volatile void *)ram_space_first(), space_bytes(end));
+    shadow_mirror = tell_address_checker;
     struct mem_boot boot = {
         .map = &map,
         .root = PFN_NONE,
