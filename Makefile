@@ -23,7 +23,7 @@ help:
 ## make run          boot the reference kernel under QEMU and talk to it (without a terminal: run its checks and end)
 ## make test         everything that must hold; make test FILTER=word: the steps whose name contains the word
 ## make test-long    the same with longer fuzzing and larger machines
-## make bench        measure, print a table, write build/bench.tsv
+## make bench        measure, print a table, draw it (build/bench.svg), write build/bench.tsv
 ## make lib          libxelixmm.a and libxelixboot.a
 ## make kernel       the reference kernel
 ## make archive      the programs of ring 3, as the archive that the kernel takes as a module
