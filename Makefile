@@ -24,7 +24,7 @@ help:
 ## make run          boot the reference kernel under QEMU and talk to it (without a terminal: run its checks and end)
 ## make test         everything that must hold; make test FILTER=word: the steps whose name contains the word
 ## make test-long    the same with longer fuzzing and larger machines
-## make bench        measure, print a table, write build/bench.tsv
+## make bench        measure, print a table, draw it (build/bench.svg), write build/bench.tsv
 ## make lib          libxelixmm.a and libxelixboot.a
 ## make kernel       the reference kernel
 ## make archive      the programs of ring 3, as the archive that the kernel takes as a module
@@ -83,6 +83,7 @@ FORMATTED := $(wildcard $(addsuffix /*.[ch],base mem boot kernel fuzz bench user
 WARNINGS := -std=c11 -Wall -Wextra -Wconversion -Wshadow -Werror
 OPTIONS := -DCONFIG_DEBUG=$(DEBUG) -DCONFIG_PROCESSORS=$(PROCESSORS) -DCONFIG_KMALLOC_CHECK=$(KMALLOC_LEVEL)
 CHECK_NAME := $(if $(filter $(KMALLOC_CHECK),$(if $(filter 1,$(DEBUG)),canary,none)),,-$(KMALLOC_CHECK))
+PROCESSORS_NAME := $(if $(filter 16,$(PROCESSORS)),,-$(PROCESSORS)p)
 WIDTH_FLAGS_x86_64 := -m64 -mcmodel=kernel
 WIDTH_FLAGS_i386 := -m32 -march=i686
 LD_FLAGS_x86_64 := -m elf_x86_64
@@ -115,7 +116,7 @@ HOST_STANDARD = $(if $(filter arch/host/ram%,$<),-D_GNU_SOURCE,-D_POSIX_C_SOURCE
 
 # --- Folders of this configuration --------------------------------------------------------------------------------------
 
-B := build/$(ARCH)-$(CC_NAME)-$(DEBUG_NAME)$(CHECK_NAME)
+B := build/$(ARCH)-$(CC_NAME)-$(DEBUG_NAME)$(CHECK_NAME)$(PROCESSORS_NAME)
 H := build/host$(WIDTH)-$(CC_NAME)$(CHECK_NAME)
 T := build/threads$(WIDTH)-$(CC_NAME)-$(DEBUG_NAME)$(CHECK_NAME)
 F := build/fuzz64-clang$(CHECK_NAME)
@@ -297,12 +298,16 @@ run-fuzz_%: $(F)/fuzz_%
 		build/corpus/fuzz_$*
 
 # --- Measuring -------------------------------------------------------------------------------------------------------------
-# The same cases as a program for callgrind and as a kernel; without sanitizers, and as the kernels are optimized.
+# The same cases as a program for callgrind and as a kernel; without sanitizers, and as the kernels are optimized. The heap's
+# cases alone also as a program for another heap.
 
-M := build/bench$(WIDTH)-$(CC_NAME)
+BENCH_CHECK := $(if $(filter file,$(origin KMALLOC_CHECK)),none,$(KMALLOC_CHECK))
+BENCH_LEVEL := $(if $(filter none,$(BENCH_CHECK)),0,$(KMALLOC_LEVEL))
+M := build/bench$(WIDTH)-$(CC_NAME)$(if $(filter none,$(BENCH_CHECK)),,-$(BENCH_CHECK))
 BENCH_CASES := $(filter-out bench/host% bench/guest.c,$(wildcard bench/*.c))
-BENCH_SOURCES := $(BENCH_CASES) $(wildcard bench/host*.c base/*.c mem/*.c arch/x86/memory.c)
-BENCH_FLAGS := $(patsubst -DCONFIG_KMALLOC_CHECK=%,-DCONFIG_KMALLOC_CHECK=0,\
+BENCH_SOURCES := $(BENCH_CASES) bench/host.c bench/host_machine.c bench/host_meter.c $(wildcard base/*.c mem/*.c arch/x86/memory.c)
+PEER_SOURCES := bench/host_peer.c bench/host_meter.c bench/bench.c bench/heap.c bench/harness.c $(wildcard base/*.c)
+BENCH_FLAGS := $(patsubst -DCONFIG_KMALLOC_CHECK=%,-DCONFIG_KMALLOC_CHECK=$(BENCH_LEVEL),\
 	$(subst -O1,-O2,$(subst CONFIG_DEBUG=1,CONFIG_DEBUG=0,$(subst -Iarch/host,-Ibench -Iarch/host,$(HOST_FLAGS))))) -fno-pic -fno-pie -fno-stack-protector \
 	-momit-leaf-frame-pointer -mgeneral-regs-only
 
@@ -311,9 +316,14 @@ $(M)/%.c.o: %.c $(M)/flags.list
 	$(CC) $(BENCH_FLAGS) -MMD -MP -c -o $@ $<
 
 $(M)/flags.list: LIST = $(CC) $(BENCH_FLAGS)
-bench-host: $(M)/cases
-$(M)/cases: $(call OBJECTS,$(M),$(BENCH_SOURCES))
-	$(CC) $(BENCH_FLAGS) -no-pie -o $@ $^
+bench-host: $(M)/cases $(M)/peer $(M)/frozen_clock.so
+$(M)/cases.list: LIST = $(call OBJECTS,$(M),$(BENCH_SOURCES))
+$(M)/cases: $(call OBJECTS,$(M),$(BENCH_SOURCES)) $(M)/cases.list
+$(M)/peer: $(call OBJECTS,$(M),$(PEER_SOURCES))
+$(M)/cases $(M)/peer:
+	$(CC) $(BENCH_FLAGS) -no-pie -o $@ $(filter %.o,$^)
+$(M)/frozen_clock.so: bench/host_frozen_clock.c $(M)/flags.list
+	$(CC) $(BENCH_FLAGS) -fPIC -shared -o $@ $<
 
 bench-kernel: $(B)/bench/bench
 $(B)/bench/bench: $(call OBJECTS,$(B),$(BENCH_CASES) bench/guest.c) $(ARCHIVES) arch/x86/$(ARCH)/kernel.ld tools/symbols.sh

@@ -1,10 +1,7 @@
-/* Order: the meter first, so that whoever reads the samples knows what the meter itself takes and can refuse a place
- * that counts wrongly; then the cases. */
+/* What all cases use: the filter, the sequence of random numbers, and the meter's look at itself, which lets whoever
+ * reads the samples subtract what the meter takes and refuse a place that counts wrongly. */
 #include <bench/bench.h>
-#include <base/bits.h>
-#include <base/check.h>
 #include <base/string.h>
-#include <mem/valloc.h>
 
 enum { SAMPLES = 5, KNOWN_ROUNDS = 1000 };
 
@@ -18,27 +15,11 @@ bool bench_wanted(const char *name) {
     return *filter == '\0';
 }
 
-/* --- What the cases use ------------------------------------------------------------------------------------------ */
-
-static size_t pages_for(size_t bytes) {
-    return (bytes + PAGE_SIZE - 1) >> PAGE_SHIFT;
-}
-
-void *bench_memory(size_t bytes) {
-    void *memory = pvalloc(pages_for(bytes), context_kernel());
-    require(memory != NULL, "bench: no memory for %zu bytes of notes; this machine is too small", bytes);
-    return memory;
-}
-
-void bench_release(void *memory, size_t bytes) {
-    pvfree(page_number((uintptr_t)memory), pages_for(bytes));
-}
-
 void bench_random_restart(void) {
     random_state = 0x9e3779b97f4a7c15;
 }
 
-/* A multiplicative generator with a permuted output; the upper bits are the good ones. */
+/* A multiplicative generator, of which the upper bits are the good ones. */
 uint32_t bench_random_below(uint32_t end) {
     random_state = random_state * 6364136223846793005u + 1442695040888963407u;
     uint64_t high = random_state >> 32;
@@ -57,19 +38,16 @@ static void show_meter(void) {
     for (unsigned i = 0; i < SAMPLES; i++) {
         bench_open();
         bench_close();
-        bench_sample("meter-empty", BENCH_OURS, 1);
+        bench_sample("meter-empty", "meter", 1);
         bench_open();
         run_known();
         bench_close();
-        bench_sample("meter-known-2000", BENCH_OURS, 1);
+        bench_sample("meter-known-2000", "meter", 1);
     }
 }
 
-void bench_run(const char *wanted) {
+void bench_begin(const char *wanted) {
     filter = wanted;
     bench_random_restart();
     show_meter();
-    bench_pages();
-    bench_ranges();
-    bench_heap();
 }

@@ -7,7 +7,7 @@
  * Single pages go through a stack of 64 that moves half of itself when it is empty or full, with interrupts off and
  * without the lock, as palloc's does. Not done, as textbooks don't: checks of what is freed, other zones, giving back
  * the tail that rounding took. */
-#include <bench/peers.h>
+#include <bench/allocators.h>
 #include <base/lock.h>
 
 enum { ORDERS = 11, NOT_FREE = 0xff, STACK_MAX = 64, STACK_BATCH = 32 };
@@ -131,11 +131,11 @@ static uint32_t take_many(uint32_t pages) {
 
 static void *take(uint32_t pages) {
     uint32_t block = pages == 1 ? take_single() : take_many(pages);
-    return block == NONE ? NULL : (void *)((uintptr_t)(PEERS_FIRST + block) << PAGE_SHIFT);
+    return block == NONE ? NULL : (void *)((uintptr_t)(YARDSTICKS_FIRST + block) << PAGE_SHIFT);
 }
 
 static void give(uint32_t first, uint32_t pages) {
-    uint32_t block = first - PEERS_FIRST;
+    uint32_t block = first - YARDSTICKS_FIRST;
     if (pages == 1) {
         give_single(block);
         return;
@@ -145,6 +145,6 @@ static void give(uint32_t first, uint32_t pages) {
     lock_release(&heap.lock);
 }
 
-const struct allocator buddy = {
+const struct page_allocator buddy = {
     .name = "buddy", .pages_max = 1 << (ORDERS - 1), .take = take, .give = give, .bytes = bytes_for, .init = init
 };

@@ -32,15 +32,11 @@ void bench_close(void) {
     meter.counted += read_counter() - meter.begun;
 }
 
-void bench_discard(void) {
-    meter.counted = 0;
-    meter.pairs = 0;
-}
-
 void bench_sample(const char *name, const char *who, unsigned operations) {
     console_print("sample\t%s\t%s\t%u\t%u\t%llu\n", name, who, operations, meter.pairs,
                   (unsigned long long)meter.counted);
-    bench_discard();
+    meter.counted = 0;
+    meter.pairs = 0;
 }
 
 void bench_figure(const char *name, const char *who, const char *unit, size_t amount, size_t each) {
@@ -51,7 +47,7 @@ int kernel_main(const struct boot_info *info) {
     char filter[32];
     boot_option(info, "bench", filter, sizeof(filter));
     uint64_t before = audit_hash();
-    bench_run(filter);
+    bench_library(filter);
     audit_all();
     bool same = audit_hash() == before;
     console_print("verdict: %s\n", same ? "ok" : "FAILED: memory isn't what it was before");

@@ -58,7 +58,7 @@ static void measure_range(const char *name, size_t pages, struct range *list, ui
         void *range = valloc(pages, task);
         vfree_in(task, page_number((uintptr_t)range), pages);
         bench_close();
-        bench_sample(name, BENCH_OURS, 1);
+        bench_sample(name, bench_ours(), 1);
     }
 }
 
@@ -98,7 +98,7 @@ static void measure_pages(size_t pages) {
         void *range = pvalloc(pages, context_kernel());
         pvfree(page_number((uintptr_t)range), pages);
         bench_close();
-        bench_sample(name, BENCH_OURS, 1);
+        bench_sample(name, bench_ours(), 1);
     }
 }
 
@@ -113,7 +113,7 @@ static void measure_mapping(uintptr_t address, pfn_t run, size_t pages) {
         paging_map(tables, address, run, pages, PAGE_WRITE);
         paging_unmap(tables, address, pages);
         bench_close();
-        bench_sample(name, BENCH_OURS, 1);
+        bench_sample(name, bench_ours(), 1);
     }
 }
 

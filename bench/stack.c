@@ -1,6 +1,6 @@
 /* The floor: taking is one load and one subtraction, giving one store and one addition. No lock, no interrupts off, no
  * check, no runs, and a page that is in nobody's hands looks like any other. */
-#include <bench/peers.h>
+#include <bench/allocators.h>
 
 static struct {
     uint32_t count;
@@ -15,7 +15,7 @@ static void init(void *memory, uint32_t pages) {
     state.pages = (uint32_t *)memory;
     state.count = pages;
     for (uint32_t i = 0; i < pages; i++)
-        state.pages[i] = PEERS_FIRST + pages - 1 - i;
+        state.pages[i] = YARDSTICKS_FIRST + pages - 1 - i;
 }
 
 static void *take(uint32_t pages) {
@@ -28,6 +28,6 @@ static void give(uint32_t first, uint32_t pages) {
     state.pages[state.count++] = first;
 }
 
-const struct allocator stack = {
+const struct page_allocator stack = {
     .name = "free-stack", .pages_max = 1, .take = take, .give = give, .bytes = bytes_for, .init = init
 };
