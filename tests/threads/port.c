@@ -246,6 +246,19 @@ void threads_meet(struct meeting *meeting, unsigned count) {
         sched_yield();
 }
 
+void threads_pass(void) {
+    static const char text[] = "ok: the mistake was reported\n";
+    ssize_t written = write(STDOUT_FILENO, text, sizeof(text) - 1);
+    (void)written;
+    _exit(TEST_PASSED);
+}
+
+extern void __tsan_init(void) __attribute__((weak));
+
+bool threads_sanitized(void) {
+    return __tsan_init != NULL;
+}
+
 bool threads_time_left(unsigned milliseconds) {
     static struct timespec begun;
     struct timespec now;

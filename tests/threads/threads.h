@@ -53,4 +53,10 @@ bool threads_time_left(unsigned milliseconds);
  * until the thread's next panic. */
 const char *threads_panic(void (*call)(uintptr_t argument), uintptr_t argument);
 
+/* Ends the test as passed at once, from any thread: where a mistake made on purpose leaves nothing to go on with. */
+NORETURN void threads_pass(void);
+
+/* ThreadSanitizer is at work: it also reports races that a test makes on purpose. */
+bool threads_sanitized(void);
+
 #endif
