@@ -4,9 +4,9 @@
  * kernel under QEMU (bench/guest.c). It supplies the first group. Context: one processor, memory up, nobody else using
  * it.
  *
- * Whatever is measured runs in a loop that calls an allocator through its table (bench/allocators.h), many times between
- * an opening and a closing. The same loop runs with an allocator that only returns, and that is subtracted: what is left
- * is what the allocator itself does. */
+ * Allocators are measured in a loop that calls them through a table (bench/allocators.h), many times between an opening
+ * and a closing. The same loop runs with an allocator that only returns, and whoever reads the samples subtracts that:
+ * what is left is what the allocator itself does. */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 

@@ -5,12 +5,12 @@
  *     heap-large         the same with 64 KiB
  *     heap-batch-alloc   one of 10,000 blocks of 64 bytes taken
  *     heap-batch-free    and given back, in random order
- *     heap-random        20,000 blocks of 8 to 4096 bytes (uniform) live, a random one given back, another taken: one of
- *                        these calls
+ *     heap-random        20,000 blocks of 8 to 4096 bytes (uniform) live, a random one given back, another taken: one
+ *                        of these calls
  *     heap-peak          the same blocks: memory that the heap holds at the most, to bytes asked for at the most
  *
- * A heap has seen the sizes of a case before its first sample, but for the batch, whose first round is the `max`. For the
- * peak each block is written to its end, since a process' memory counts only once it was touched. */
+ * A heap has seen the sizes of a case before its first sample, but for the batch, whose first round is the `max`. For
+ * the peak each block is written to its end, since a process' memory counts only once it was touched. */
 #include <bench/allocators.h>
 #include <bench/bench.h>
 #include <base/check.h>

@@ -1,5 +1,6 @@
-/* A clock that stands still, loaded before another heap while its instructions are counted: some give memory back by the
- * clock, and under callgrind, where all takes fifty times as long, they would do so at other moments in each run. */
+/* A clock that stands still, loaded beside another heap while its instructions are counted: some heaps give memory back
+ * by the clock, and under callgrind, where all takes fifty times as long, they would do so at other moments in each
+ * run. */
 #define _POSIX_C_SOURCE 200809L
 #include <time.h>
 

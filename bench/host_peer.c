@@ -1,6 +1,6 @@
 /* The heap's cases for another heap: the process' own malloc, which is the C library's or that of a library that was
- * loaded before it (LD_PRELOAD). One process for each, so that none meets what another left. Arguments: what to call it,
- * and a word; only cases whose name contains it run.
+ * loaded before it (LD_PRELOAD). One process for each, so that none meets what another left. Arguments: what to call
+ * it, and a word; only cases whose name contains it run.
  *
  * What it holds is the process' anonymous memory that the host has given pages for: its blocks, its own notes, and what
  * it keeps for later. Huge pages are turned off for that look, since the host gives them as it pleases. */

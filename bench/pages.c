@@ -3,8 +3,9 @@
  *     page-N               taken and given back at once: the hot pair
  *     page-fill            all of memory, a page at a time: one of these calls
  *     page-drain           and back, in random order
- *     page-mixed-P-SIZES   runs of 1 to 512 pages, P per cent of memory asked for: random ones given back, others taken:
- *                          one of these calls. SIZES is pow2 (powers of two, each equally likely) or any (all lengths)
+ *     page-mixed-P-SIZES   runs of 1 to 512 pages, P per cent of memory asked for: random ones given back, others
+ *                          taken: one of these calls. SIZES is pow2 (powers of two, each equally likely) or any (all
+ *                          lengths)
  *
  * The calls of a mixed case are written down first, as for an allocator that refuses nothing. A run that was refused is
  * not given back later: so whoever refuses has an easier time of it, and its share is told in ...-refused. Of palloc

@@ -1,4 +1,5 @@
-# From what the places said to build/bench.tsv: awk -f tools/bench-summary.awk bench/goals.tsv build/bench-raw/PLACE.PART...
+# From what the places said to build/bench.tsv:
+# awk -f tools/bench-summary.awk bench/goals.tsv build/bench-raw/PLACE.PART...
 #
 # An instruction figure is for one operation, the meter and the harness subtracted: each sample's own harness, since the
 # loop of a mixed case differs from sample to sample. A time is with the harness, since a processor does both at once.

@@ -1,9 +1,10 @@
-# The table of tools/bench, from build/bench.tsv: a group for pages, one for the heap, one for the rest; in each a line for
-# each case and unit. On the left of the bar ours and the others on host64, on the right ours in the other places.
+# The table of tools/bench, from build/bench.tsv: a group for pages, one for the heap, one for the rest; in each a line
+# for each case and unit. On the left of the bar ours and the others on host64, on the right ours in the other places.
 # Medians. A column that a group has no figure for is left out.
 BEGIN {
     FS = "\t"
-    others = split("xelix-mm-canary xelix-mm-guard buddy free-stack mimalloc jemalloc tcmalloc_minimal glibc", other, " ")
+    whos = "xelix-mm-canary xelix-mm-guard buddy free-stack mimalloc jemalloc tcmalloc_minimal glibc"
+    others = split(whos, other, " ")
     split("canary guard buddy free-stack mimalloc jemalloc tcmalloc glibc", other_title, " ")
     places = split("host32 guest-x86_64 guest-i386 guest-x86_64-16p", place, " ")
     split("host32 x86_64 i386 x86_64-16p", place_title, " ")
@@ -48,6 +49,7 @@ END {
         for (u = 1; u <= units; u++) for (c = 1; c <= count[g]; c++) line(g, cases[g, c], unit[u])
         print ""
     }
-    print "Medians for one operation: instructions (instr), and time by the clock (ns), which is noisy. Left of the bar host64,"
-    print "right of it ours elsewhere. + a goal is reached, ! it isn't. build/bench.tsv has all places, ratios, least and most."
+    print "Medians for one operation: instructions (instr), and time by the clock (ns), which is noisy. Left of the bar"
+    print "host64, right of it ours elsewhere. + a goal is reached, ! it isn't. build/bench.tsv has all places, ratios,"
+    print "least and most."
 }
