@@ -110,8 +110,12 @@ static void detach(struct magazine *magazine) {
     magazine->end = magazine->bottom = &magazine_nothing;
 }
 
+/* Fails where it must: the empty set is everybody's, and the last magazine has no class. */
 static void attach(struct magazine *magazine, const struct slab_class *of) {
-    struct entry *entries = of->magazine == offset_of(MAGAZINE_NONE) ? NULL : (struct entry *)pool_take(pool_of(of));
+    const struct magazine_set *set = *percpu_this(magazines.own);
+    if (set == NULL || of->magazine == offset_of(MAGAZINE_NONE))
+        return;
+    struct entry *entries = (struct entry *)pool_take(pool_of(of));
     if (entries == NULL)
         return;
     entries[0] = magazine_nothing;
