@@ -14,7 +14,8 @@ extern "C" {
 /* Sums of sizes below this can't wrap. */
 #define KMALLOC_BYTES_MAX (SIZE_MAX / 4)
 
-#define KMALLOC_PLACE ((uintptr_t)__builtin_return_address(0))
+/* The caller of the function that it stands in, where that is recorded. */
+#define KMALLOC_PLACE (CONFIG_KMALLOC_CANARY ? (uintptr_t)__builtin_return_address(0) : 0)
 
 /* The block in use of the kmalloc family that starts at this address. Takes the lock, and leaves it held. Anything else
  * is a broken contract of `call`, reported with the lock released; so are changed canaries. */

@@ -183,7 +183,7 @@ static void assign(struct slab *slab, struct slab_class *of) {
     slab->of = of;
     slab->block_bytes = of->pages == 0 ? slab->pages << PAGE_SHIFT : of->block_bytes;
     slab->reciprocal = of->reciprocal;
-    slab->magazine = of->magazine;
+    slab->magazine = slab_magazine(of);
     slab->blocks = of->blocks;
     slab->taken = 0;
     slab->lowest = slab->notes;

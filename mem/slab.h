@@ -48,7 +48,7 @@ struct note {
 struct slab {
     uintptr_t first;     /* address of the first block */
     uint32_t reciprocal; /* 2^32 / block_bytes, rounded up; 0 if it is one block, or no slab */
-    uint32_t magazine;   /* where its class' magazine lies in a set, in bytes (mem/magazine.h) */
+    uint32_t magazine;   /* slab_magazine() of its class */
     uint8_t *notes;      /* one of NOTE_BYTES a block: `states`, or with canaries a run of its own */
     size_t block_bytes;
     struct slab_class *of;
@@ -76,7 +76,7 @@ struct entry {
 struct slab_class {
     uint32_t block_bytes, reciprocal;
     uint16_t blocks, pages;  /* of a slab; pages 0: each slab is one large block */
-    uint32_t magazine;       /* as in struct slab */
+    uint32_t magazine;       /* where its magazine lies in a set, in bytes (mem/magazine.h) */
     bool constructed;        /* its blocks start as RAW */
     const char *cache;       /* the name of the cache that it is; NULL: the kmalloc family's */
     struct slab *partial;    /* slabs with free blocks and others */
@@ -131,6 +131,12 @@ static inline unsigned slab_class_of(size_t bytes) {
     unsigned last = ((unsigned)bytes - (bytes != 0)) / 16; /* the last unit of 16 bytes */
     unsigned shift = 28 - (unsigned)__builtin_clz(last | 8);
     return shift * 8 + (last >> shift);
+}
+
+/* The magazine that kfree() may put a block of the class into: for an object of a cache it is the one that is always
+ * full, so that kfree() looks closer and refuses it. */
+static inline uint32_t slab_magazine(const struct slab_class *of) {
+    return of->cache == NULL ? of->magazine : slab_large.magazine;
 }
 
 static inline bool slab_is_large(const struct slab *slab) {

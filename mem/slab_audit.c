@@ -27,7 +27,7 @@ static void audit_slab(const struct slab *slab) {
     for (size_t i = 0; i < slab->pages; i++)
         require(heap_pages_owner(slab->first + (i << PAGE_SHIFT)) == slab, "heap: H3 broken: page %zu of slab at %#zx",
                 i, (size_t)slab->first);
-    require(slab->blocks == of->blocks && slab->reciprocal == of->reciprocal && slab->magazine == of->magazine &&
+    require(slab->blocks == of->blocks && slab->reciprocal == of->reciprocal && slab->magazine == slab_magazine(of) &&
                 slab->blocks <= slab->room &&
                 (large ? slab->block_bytes == slab->pages << PAGE_SHIFT
                        : slab->block_bytes == of->block_bytes && slab->pages == of->pages),
