@@ -1,71 +1,44 @@
-/* A word mixes the boot's random number with its own address: one constant would be learnt from any report, and would
- * not tell a neighbour's canary, copied together with the neighbour, from the right one.
- *
- * Words after a block may be misaligned and so are copied bytewise. */
+/* A word mixes the boot's random numbers with its own address: one constant would be learnt from any report, and would
+ * not tell a neighbour's canary, copied together with the neighbour, from the right one. */
 #include <mem/canary.h>
 #include <base/fmt.h>
 #include <base/string.h>
 
-enum { WORD = 8, SHOWN = 8 };
+enum { SHOWN = 8 };
 
-_Static_assert(CANARY_BEFORE % WORD == 0 && CANARY_AFTER % WORD == 0, "canaries are whole words");
+_Static_assert(CANARY_BEFORE == CANARY_WORDS * sizeof(uintptr_t), "canaries are whole words");
 
-static uint64_t secret;
+struct canary_keys canary_keys;
 
+/* Two rounds of multiply and fold, so that each bit of the number that was given counts; a factor must be odd, or its
+ * products lose bits. */
 void canary_init(uint64_t random) {
-    secret = random;
-}
-
-/* Two rounds of multiply and fold: each bit of address and secret changes about half of the word's bits. */
-static uint64_t word_at(uintptr_t address) {
-    uint64_t value = secret ^ address;
+    uint64_t value = random + 0x9e3779b97f4a7c15;
     value = (value ^ value >> 32) * 0xbf58476d1ce4e5b9;
+    canary_keys.mask = (uintptr_t)(value ^ value >> 29);
     value = (value ^ value >> 29) * 0x94d049bb133111eb;
-    return value ^ value >> 31;
+    canary_keys.factor = (uintptr_t)(value ^ value >> 31) | 1;
 }
 
-/* The words' places, in order: those before, then those after; 0 past the last. */
-static uintptr_t place_of(unsigned index, uintptr_t user, size_t bytes) {
-    if (index < CANARY_BEFORE / WORD)
-        return user - CANARY_BEFORE + index * WORD;
-    index -= CANARY_BEFORE / WORD;
-    return index < CANARY_AFTER / WORD ? user + bytes + index * WORD : 0;
-}
-
-void canary_write(uintptr_t user, size_t bytes) {
-    uintptr_t at;
-    for (unsigned i = 0; (at = place_of(i, user, bytes)) != 0; i++) {
-        uint64_t word = word_at(at);
-        memcpy((void *)at, &word, WORD);
-    }
-}
-
-bool canary_intact(uintptr_t user, size_t bytes) {
-    uint64_t difference = 0;
-    uintptr_t at;
-    for (unsigned i = 0; (at = place_of(i, user, bytes)) != 0; i++) {
-        uint64_t found;
-        memcpy(&found, (const void *)at, WORD);
-        difference |= found ^ word_at(at);
-    }
-    return difference == 0;
+/* The byte that belongs at an offset from the first byte of a group. */
+static unsigned expected_at(uintptr_t group, unsigned offset) {
+    uintptr_t word = canary_turned(canary_word(group), offset / (unsigned)sizeof(uintptr_t));
+    return (unsigned)(word >> (8 * (offset % sizeof(uintptr_t)))) & 0xff;
 }
 
 void canary_describe(uintptr_t user, size_t bytes, char *out, size_t out_bytes) {
     unsigned changed = 0;
     size_t length = 0;
     char list[256] = "";
-    uintptr_t at;
-    for (unsigned i = 0; (at = place_of(i, user, bytes)) != 0; i++) {
-        uint64_t word = word_at(at);
-        for (unsigned byte = 0; byte < WORD; byte++) {
-            unsigned expected = (unsigned)(word >> (8 * byte)) & 0xff, found = ((const uint8_t *)at)[byte];
-            if (expected == found || changed++ >= SHOWN)
-                continue;
-            intptr_t offset = (intptr_t)(at + byte - user);
-            length += fmt(list + length, sizeof(list) - length, "%s%s%zu was 0x%02x is 0x%02x", changed > 1 ? ", " : "",
-                          offset < 0 ? "-" : "+", (size_t)(offset < 0 ? -offset : offset), expected, found);
-        }
+    for (unsigned i = 0; i < CANARY_BEFORE + CANARY_AFTER; i++) {
+        bool after = i >= CANARY_BEFORE;
+        uintptr_t group = after ? user + bytes : user - CANARY_BEFORE, at = group + i - (after ? CANARY_BEFORE : 0);
+        unsigned expected = expected_at(group, (unsigned)(at - group)), found = *(const uint8_t *)at;
+        if (expected == found || changed++ >= SHOWN)
+            continue;
+        intptr_t offset = (intptr_t)(at - user);
+        length += fmt(list + length, sizeof(list) - length, "%s%s%zu was 0x%02x is 0x%02x", changed > 1 ? ", " : "",
+                      offset < 0 ? "-" : "+", (size_t)(offset < 0 ? -offset : offset), expected, found);
     }
     fmt(out, out_bytes, "%u byte%s changed: %s%s", changed, changed == 1 ? "" : "s", list,
         changed > SHOWN ? ", ..." : "");

@@ -18,7 +18,6 @@
  * Not done: growing a run in place; large pages behind large runs. */
 #include <mem/heap_pages.h>
 #include <base/check.h>
-#include <base/string.h>
 #include <mem/context.h>
 #include <mem/frame.h>
 #include <mem/nodes.h>
@@ -104,7 +103,9 @@ static size_t index_pages_for(size_t pages) {
 static void set_index_pages(size_t pages) {
     size_t reach = pages * OWNERS_A_PAGE;
     heap_pages.index_pages = pages;
-    heap_pages.indexed = reach < heap_pages.region_pages ? reach : heap_pages.region_pages;
+    if (reach > heap_pages.region_pages)
+        reach = heap_pages.region_pages;
+    __atomic_store_n(&heap_pages.indexed, reach, __ATOMIC_RELEASE);
 }
 
 /* `pages` of the region must have elements. */
@@ -116,7 +117,8 @@ static int grow_index(size_t pages) {
     int error = map(at, need - have);
     if (error != 0)
         return error;
-    memset((void *)at, 0, (need - have) << PAGE_SHIFT);
+    for (size_t i = have * OWNERS_A_PAGE; i < need * OWNERS_A_PAGE; i++)
+        heap_pages.owners[i] = &slab_none;
     set_index_pages(need);
     return 0;
 }
@@ -177,8 +179,10 @@ static int back_run(uintptr_t first, size_t pages) {
     return error;
 }
 
-uintptr_t heap_pages_take(size_t pages, enum heap_run kind, bool guard) {
-    const struct vspace_request request = { .pages = pages, .attributes = (uint16_t)kind, .guard_after = guard };
+uintptr_t heap_pages_take(size_t pages, size_t align, enum heap_run kind, bool guard) {
+    const struct vspace_request request = {
+        .pages = pages, .align = align, .attributes = (uint16_t)kind, .guard_after = guard
+    };
     uintptr_t first;
     if (vspace_take(&heap_pages.runs, &request, &first) != 0)
         return 0;
@@ -194,14 +198,14 @@ void heap_pages_set_owner(uintptr_t address, size_t pages, struct slab *owner) {
     size_t first = (address - heap_pages.first) >> PAGE_SHIFT;
     invariant(first + pages <= heap_pages.indexed);
     for (size_t i = first; i < first + pages; i++)
-        heap_pages.owners[i] = owner;
+        __atomic_store_n(&heap_pages.owners[i], owner, __ATOMIC_RELAXED);
 }
 
 void heap_pages_give(uintptr_t address, size_t pages) {
-    heap_pages_set_owner(address, pages, NULL);
+    heap_pages_set_owner(address, pages, &slab_none);
     unmap(address, pages);
     int error = vspace_give(&heap_pages.runs, page_number(address), pages);
-    require(error == 0, "heap: %#zx (%zu pages) is not the end of a run", (size_t)address, pages);
+    require(error == 0, "heap: %#zx (%zu pages) is not an end of a run", (size_t)address, pages);
     heap_pages.pages -= pages;
 }
 
@@ -233,7 +237,7 @@ static void audit_leaf(void *to, uintptr_t page, pfn_t pfn, unsigned attributes)
 
 static void audit_owners(void) {
     for (size_t i = 0; i < heap_pages.indexed; i++) {
-        if (heap_pages.owners[i] == NULL)
+        if (heap_pages.owners[i] == &slab_none)
             continue;
         const struct vspace_range *run = vspace_find(&heap_pages.runs, heap_pages.runs.first + i);
         require(run != NULL && run->attributes == HEAP_RUN_BLOCKS, "heap: H2 broken: page %#zx has owner %p, but %s",

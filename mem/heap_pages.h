@@ -15,8 +15,10 @@
 extern "C" {
 #endif
 
-/* Who owns a run is the layer above's matter. */
+/* Who owns a run is the layer above's matter. The owner of a page that has none is this one, whose numbers fit no
+ * block, so that kfree() need not look for it. */
 struct slab;
+extern struct slab slab_none;
 
 /* What a run is for: the attributes of its range. */
 enum heap_run {
@@ -40,23 +42,26 @@ extern struct heap_pages heap_pages;
 int heap_pages_init(void);
 #define HEAP_REGION_MAX_PAGES ((size_t)1 << 24)
 
-/* A run of `pages` pages, contents unspecified, with an unmapped page after it if `guard`. 0 when address space or
- * memory is short; nothing has changed then. */
-uintptr_t heap_pages_take(size_t pages, enum heap_run kind, bool guard);
+/* A run of `pages` pages, contents unspecified, whose address is a multiple of `align` pages, with an unmapped page
+ * after it if `guard`. 0 when address space or memory is short; nothing has changed then. */
+uintptr_t heap_pages_take(size_t pages, size_t align, enum heap_run kind, bool guard);
 
-/* Enters the owner of all pages of a run; NULL before it is given back. */
+/* Enters the owner of all pages of a run; &slab_none before it is given back. */
 void heap_pages_set_owner(uintptr_t address, size_t pages, struct slab *owner);
 
-/* Gives back a run, or its last pages; the guard moves along. */
+/* Gives back a run, or its first or last pages; the guard moves along. */
 void heap_pages_give(uintptr_t address, size_t pages);
 
 /* Gives back the pages of the array that no run needs, and of the node pool's spare. */
 void heap_pages_trim(void);
 
-/* The owner of the page that an address lies in, any address allowed; NULL if none. */
+/* The owner of the page that an address lies in, any address allowed; &slab_none if none. Without the lock this is for
+ * who has a block there: the array may grow and shrink meanwhile, but not where a block lies. */
 static inline struct slab *heap_pages_owner(uintptr_t address) {
     uintptr_t page = (address - heap_pages.first) >> PAGE_SHIFT;
-    return page < heap_pages.indexed ? heap_pages.owners[page] : NULL;
+    if (__builtin_expect(page >= __atomic_load_n(&heap_pages.indexed, __ATOMIC_RELAXED), 0))
+        return &slab_none;
+    return __atomic_load_n(&heap_pages.owners[page], __ATOMIC_RELAXED);
 }
 
 /* The address lies in the region, or in the array behind it. */

@@ -1,266 +1,261 @@
-/* The family is thin: a request is a size, an alignment and a place; mem/slab.c finds the block, and mem/canary.c
- * dresses it.
+/* The family is thin: a request is a size, an alignment and a place; a magazine has a block, and mem/dress.h dresses it.
  *
- *     kfree(address) -- one load --> slab -- one multiplication --> block -- in use? starts here? --> free it
- *                          +-- none ---------------------------------------------- no --> refuse()
+ *     kmalloc(bytes) -- table --> magazine -- top entry's note says CACHED? --> take it
+ *                                                 +-- no --> under the lock: fill the magazine from slabs, or large
  *
- * refuse() looks further, since time no longer matters.
+ *     kfree(address) -- one load --> slab -- one multiplication --> block -- starts here? in use? --> into the magazine
+ *                                                                      +-- no, or it is full --> under the lock
  *
- * Which mistakes are told apart: double free; a pointer into a block; memory of another family, with the call that
- * would have been right; a lease's window; a task's address; memory of the kernel's own; nothing at all.
+ * The multiplication gives the block's number in the upper half of the product; the lower half is less than the
+ * factor exactly if the address is the block's first. Pages without blocks have a slab whose factor is 0, so nothing in
+ * them passes, and neither does a large block, nor NULL.
  *
- * Invariant, checked by kmalloc_audit() besides those of mem/heap_pages.c and mem/slab.c:
- *   H7  the canaries of all blocks in use are as they were written.
+ * Which mistakes are told apart, and how, is in mem/kmalloc_report.c.
  *
- * Locking: one lock (rank HEAP) around each step. The user's bytes are cleared and copied outside of it: a block in
- * use is touched by its user alone. A report is made with the lock released, so that whoever handles the panic may ask
- * the heap again. */
+ * Locking: the hot paths have interrupts off, and nothing else. The others take one lock (rank HEAP) for one step. The
+ * user's bytes are cleared and copied outside of it: a block in use is touched by its user alone. A block that two
+ * processors free in the same moment may enter both magazines; then the second request that takes it out finds it in
+ * use, and that is reported (see magazine_take()).
+ *
+ * Cost: the hot paths are leaves of some 15 and 25 instructions. */
 #include <mem/kmalloc.h>
 #include <base/bits.h>
 #include <base/check.h>
 #include <base/fail.h>
-#include <base/fmt.h>
 #include <base/string.h>
-#include <mem/lease.h>
-#include <mem/slab.h>
+#include <mem/kmalloc_path.h>
+#include <mem/palloc.h>
 
-/* Sums of sizes below this can't wrap. */
-#define BYTES_MAX (SIZE_MAX / 4)
-
-#define PLACE ((uintptr_t)__builtin_return_address(0))
+#define likely(condition) __builtin_expect(!!(condition), 1)
 
 int kmalloc_init(uint64_t random) {
     require(heap_pages.region_pages == 0, "kmalloc_init: the heap is up already");
     canary_init(random);
     slab_init();
-    return heap_pages_init();
-}
-
-/* --- Reports ------------------------------------------------------------------------------------------------------ */
-
-static const char *asked_at(const struct kmalloc_object *object, char *out, size_t bytes) {
-    out[0] = '\0';
-    if (object->place != 0)
-        fmt(out, bytes, ", allocated at %#zx", (size_t)object->place);
-    return out;
-}
-
-static NORETURN void refuse_in_heap(const char *call, uintptr_t address) {
-    struct kmalloc_object object;
-    char place[40];
-    if (!kmalloc_find(address, &object))
-        panic("%s(%#zx): no block: this part of the heap is free, or was never handed out", call, (size_t)address);
-    asked_at(&object, place, sizeof(place));
-    if (!object.in_use && address == object.address)
-        panic("%s(%#zx): double free: the block of %zu bytes there isn't in use%s", call, (size_t)address, object.bytes,
-              place);
-    bool before = address < object.address;
-    panic("%s(%#zx): not the start of a block: %zu bytes %s %#zx, a block of %zu bytes that is %s%s", call,
-          (size_t)address, (size_t)(before ? object.address - address : address - object.address),
-          before ? "before" : "after", (size_t)object.address, object.bytes, object.in_use ? "in use" : "free", place);
-}
-
-/* Ranges of the kernel's context: each kind of them has its own call that gives it back. */
-static void refuse_range(const char *call, uintptr_t address) {
-    struct context *kernel = context_kernel();
-    lock_take(&kernel->lock);
-    const struct vspace_range *range = vspace_find(&kernel->ranges, page_number(address));
-    const struct vspace_range *guard = vspace_find_guard(&kernel->ranges, page_number(address));
-    struct vspace_range found = { .first = 0 };
-    if (range != NULL || guard != NULL)
-        found = range != NULL ? *range : *guard;
-    lock_release(&kernel->lock);
-    const char *family = context_range_name(found.attributes);
-    if (guard != NULL)
-        panic("%s(%#zx): the guard page of the range from %s at %#zx", call, (size_t)address, family,
-              (size_t)page_address(found.first));
-    if (range == NULL)
-        return;
-    bool io = (found.attributes & CONTEXT_RANGE_KIND) == CONTEXT_RANGE_IO;
-    const char *right = io                                                               ? "io_unmap"
-                        : (found.attributes & CONTEXT_RANGE_KIND) == CONTEXT_RANGE_PAGES ? "pvfree"
-                                                                                         : "vfree";
-    uintptr_t pages = found.end - found.first;
-    panic("%s(%#zx): not the heap's: it is from %s, and %s(%#zx, %zu) gives it back", call, (size_t)address, family,
-          right, (size_t)(io ? page_address(found.first) : found.first), (size_t)(io ? pages << PAGE_SHIFT : pages));
-}
-
-static void refuse_task(const char *call, uintptr_t address) {
-    for (uint32_t number = context_next_number(0); number != UINT32_MAX; number = context_next_number(number)) {
-        struct context *context = context_by_number(number);
-        lock_take(&context->lock);
-        bool there = vspace_find(&context->ranges, page_number(address)) != NULL;
-        lock_release(&context->lock);
-        if (there)
-            panic("%s(%#zx): not the heap's: nothing is there in the kernel's context, but task context %s has a range "
-                  "there",
-                  call, (size_t)address, context->name);
-    }
-}
-
-static NORETURN void refuse(const char *call, uintptr_t address) {
-    struct lease_info lease;
-    struct paging_entry entry;
-    if (heap_pages_contain(address))
-        refuse_in_heap(call, address);
-    if (lease_find(address, &lease))
-        panic("%s(%#zx): not the heap's: it is the window of a lease on %#zx of context %s; lease_close() ends it",
-              call, (size_t)address, (size_t)lease.address, lease.context_name);
-    refuse_range(call, address);
-    if (paging_find(&context_kernel()->tables, address, &entry))
-        panic("%s(%#zx): not the heap's: memory of the kernel's own, of a variable or a stack", call, (size_t)address);
-    refuse_task(call, address);
-    panic("%s(%#zx): not the heap's: nothing is mapped there", call, (size_t)address);
-}
-
-/* With the lock held, which it releases. */
-static NORETURN void refuse_changed(const char *call, struct block block) {
-    char what[320];
-    uintptr_t user = slab_user(block);
-    struct canary_record record = block.slab->records[block.index];
-    canary_describe(user, record.bytes, what, sizeof(what));
-    slab_unlock();
-    panic("%s(%#zx): canaries of the block of %zu bytes, allocated at %#zx, were overwritten: %s", call, (size_t)user,
-          record.bytes, (size_t)record.place, what);
-}
-
-/* The block in use that starts at this address; the lock is held. */
-static struct block find(const char *call, const void *pointer) {
-    uintptr_t address = (uintptr_t)pointer;
-    struct slab *slab = heap_pages_owner(address);
-    if (__builtin_expect(slab != NULL, 1)) {
-        struct block block = slab_block_at(slab, address);
-        if (__builtin_expect(slab_in_use(block) && slab_user(block) == address, 1)) {
-            if (CONFIG_KMALLOC_CANARY && !canary_intact(address, slab->records[block.index].bytes))
-                refuse_changed(call, block);
-            return block;
-        }
-    }
-    slab_unlock();
-    refuse(call, address);
-}
-
-/* --- Blocks in use ------------------------------------------------------------------------------------------------ */
-
-/* Notes the request in the block's record, and writes canaries around its bytes. */
-static void dress(struct block block, size_t bytes, size_t before, uintptr_t place) {
-    block.slab->records[block.index] = (struct canary_record){ .place = place, .bytes = bytes, .before = before };
-    canary_write(slab_user(block), bytes);
-}
-
-static struct block take(size_t bytes, bool page_aligned, uintptr_t place) {
-    size_t before = canary_before(page_aligned), whole = before + bytes + canary_after();
-    if (page_aligned)
-        whole = (size_t)round_up(whole + (whole == 0), PAGE_SIZE);
+    magazine_init();
+    int error = heap_pages_init();
+    struct palloc_stats stats;
+    if (error != 0)
+        return error;
+    palloc_stats(&stats);
     slab_lock();
-    struct block block = slab_take(whole);
-    if (CONFIG_KMALLOC_CANARY && block.slab != NULL)
-        dress(block, bytes, before, place);
+    slab_reserve(stats.total);
     slab_unlock();
-    return block;
+    return 0;
 }
 
-static void *request(size_t bytes, bool page_aligned, uintptr_t place) {
-    if (bytes > BYTES_MAX || fail_here())
+/* --- The slow path of a request ----------------------------------------------------------------------------------- */
+
+static size_t pages_for(size_t bytes) {
+    return (bytes + PAGE_SIZE - 1) >> PAGE_SHIFT;
+}
+
+/* Words before the bytes need no more than a page of the alignment's. */
+static struct entry take_large(size_t bytes, size_t align, size_t *before) {
+    size_t whole = dress_whole(bytes, align);
+    struct block block = slab_take_large(pages_for(whole + (whole == 0)), align > PAGE_SIZE ? align >> PAGE_SHIFT : 1);
+    if (block.slab == NULL)
+        return (struct entry){ 0, NULL };
+    *before = dress_before(align);
+    if (*before > PAGE_SIZE) {
+        slab_cut(block.slab, (*before >> PAGE_SHIFT) - 1);
+        *before = PAGE_SIZE;
+    }
+    return (struct entry){ block.slab->first, block.slab->notes };
+}
+
+/* A block that can't have a slab of its class may still have pages of its own: those are fewer. */
+static struct entry take_locked(size_t bytes, size_t align, size_t *before) {
+    struct entry entry = { 0, NULL };
+    *before = dress_before(align);
+    if (align <= PAGE_SIZE && bytes <= dress_small_most(align))
+        entry = magazine_take(&slab_classes[slab_class_of(dress_whole(bytes, align))]);
+    if (entry.address == 0)
+        return take_large(bytes, align, before);
+    require(*entry.note == BLOCK_CACHED,
+            "kmalloc(%zu): the free block at %#zx has state %u: it was freed twice at the same time", bytes,
+            (size_t)entry.address, *entry.note);
+    slab_store(entry.note, BLOCK_IN_USE);
+    return entry;
+}
+
+static void *try_once(size_t bytes, size_t align, uintptr_t place) {
+    struct dress as = { .bytes = bytes, .place = place };
+    slab_lock();
+    struct entry entry = take_locked(bytes, align, &as.before);
+    void *user = NULL;
+    as.born = magazine_tick();
+    if (entry.address != 0)
+        user = (void *)dress(entry.address, entry.note, &as);
+    slab_unlock();
+    return user;
+}
+
+static bool is_absurd(size_t bytes, size_t align) {
+    return bytes > KMALLOC_BYTES_MAX || align > KMALLOC_BYTES_MAX;
+}
+
+static __attribute__((noinline)) void *take_slowly(size_t bytes, size_t align, uintptr_t place) {
+    if (is_absurd(bytes, align))
         return NULL;
-    struct block block = take(bytes, page_aligned, place);
-    return block.slab == NULL ? NULL : (void *)slab_user(block);
+    void *user = try_once(bytes, align, place);
+    for (unsigned step = 0; user == NULL && kmalloc_recover(step, bytes); step++)
+        user = try_once(bytes, align, place);
+    return user;
 }
 
-static void *request_zeroed(size_t bytes, bool page_aligned, uintptr_t place) {
-    void *block = request(bytes, page_aligned, place);
-    return block == NULL ? NULL : memset(block, 0, bytes);
+void *kmalloc_request(size_t bytes, size_t align, uintptr_t place) {
+    return fail_here() ? NULL : take_slowly(bytes, align, place);
 }
 
-static size_t usable(struct block block) {
-    return CONFIG_KMALLOC_CANARY ? block.slab->records[block.index].bytes : block.slab->block_bytes;
+/* Its bytes fit a page, so the reserve has a block for them, or it is used up. */
+static void *take_urgent(size_t bytes, uintptr_t place) {
+    struct dress as = { .bytes = bytes, .before = dress_before(DRESS_ALIGN), .place = place };
+    void *user = NULL;
+    slab_lock();
+    struct block block = slab_take_urgent();
+    as.born = magazine_tick();
+    if (block.slab != NULL)
+        user = (void *)dress(block.slab->first, block.slab->notes, &as);
+    slab_unlock();
+    return user;
 }
 
-/* --- The family --------------------------------------------------------------------------------------------------- */
+void *kmalloc_urgent(size_t bytes) {
+    void *block = kmalloc_request(bytes, DRESS_ALIGN, KMALLOC_PLACE);
+    if (block != NULL || bytes > PAGE_SIZE || dress_whole(bytes, DRESS_ALIGN) > PAGE_SIZE)
+        return block;
+    return take_urgent(bytes, KMALLOC_PLACE);
+}
+
+/* --- The hot path of a request ------------------------------------------------------------------------------------ */
+
+static inline __attribute__((always_inline)) void *take(size_t bytes, size_t align, uintptr_t place) {
+    if (fail_here())
+        return NULL;
+    if (likely(align <= PAGE_SIZE && bytes <= dress_small_most(align))) {
+        struct dress as = { .bytes = bytes, .before = dress_before(align), .place = place };
+        size_t units = (dress_whole(bytes, align) + 15) / 16;
+        uintptr_t saved = port_interrupts_off();
+        struct magazine_set *set = magazine_set();
+        struct magazine *magazine = magazine_at(set, magazine_offsets[units]);
+        struct entry *top = magazine->top;
+        uint8_t *note = top->note;
+        if (likely(*note == BLOCK_CACHED)) {
+            uintptr_t block = top->address;
+            magazine_set_top(magazine, top - 1);
+            slab_store(note, BLOCK_IN_USE);
+            as.born = CONFIG_KMALLOC_CANARY ? set->requests++ : 0;
+            port_interrupts_restore(saved);
+            return (void *)dress(block, note, &as);
+        }
+        port_interrupts_restore(saved);
+    }
+    return take_slowly(bytes, align, place);
+}
 
 void *kmalloc(size_t bytes) {
-    return request(bytes, false, PLACE);
-}
-
-void *zmalloc(size_t bytes) {
-    return request_zeroed(bytes, false, PLACE);
+    return take(bytes, DRESS_ALIGN, KMALLOC_PLACE);
 }
 
 void *kmalloc_a(size_t bytes) {
-    return request(bytes, true, PLACE);
+    return take(bytes, PAGE_SIZE, KMALLOC_PLACE);
+}
+
+void *kmalloc_aligned(size_t bytes, size_t align) {
+    require(is_power_of_two(align), "kmalloc_aligned(%zu, %zu): the alignment is no power of two", bytes, align);
+    return take(bytes, align < DRESS_ALIGN ? DRESS_ALIGN : align, KMALLOC_PLACE);
+}
+
+static void *cleared(void *block, size_t bytes) {
+    return block == NULL ? NULL : memset(block, 0, bytes);
+}
+
+void *zmalloc(size_t bytes) {
+    return cleared(take(bytes, DRESS_ALIGN, KMALLOC_PLACE), bytes);
 }
 
 void *zmalloc_a(size_t bytes) {
-    return request_zeroed(bytes, true, PLACE);
+    return cleared(take(bytes, PAGE_SIZE, KMALLOC_PLACE), bytes);
+}
+
+void *kmalloc_array(size_t count, size_t bytes) {
+    size_t product;
+    if (__builtin_mul_overflow(count, bytes, &product))
+        return NULL;
+    return take(product, DRESS_ALIGN, KMALLOC_PLACE);
+}
+
+void *zmalloc_array(size_t count, size_t bytes) {
+    size_t product;
+    if (__builtin_mul_overflow(count, bytes, &product))
+        return NULL;
+    return cleared(take(product, DRESS_ALIGN, KMALLOC_PLACE), product);
+}
+
+/* --- Freeing ------------------------------------------------------------------------------------------------------ */
+
+void kmalloc_give_locked(struct block block, uintptr_t place) {
+    uint8_t *note = slab_state(block);
+    dress_off(note, place);
+    if (slab_is_large(block.slab)) {
+        slab_give_large(block.slab);
+        return;
+    }
+    slab_store(note, BLOCK_CACHED);
+    magazine_give(block.slab->of, (struct entry){ slab_address(block), note });
+}
+
+static __attribute__((noinline)) void give_slowly(const char *call, void *pointer, bool sized, size_t bytes,
+                                                  uintptr_t place) {
+    if (pointer == NULL)
+        return;
+    struct block block = kmalloc_block(call, pointer);
+    if (sized && kmalloc_size_is_wrong(block.slab, slab_state(block), bytes))
+        kmalloc_refuse_size(call, block, bytes);
+    kmalloc_give_locked(block, place);
+    slab_unlock();
+}
+
+/* The address is a block's first user's byte, and the block's user has it. The caller has interrupts off. */
+static inline __attribute__((always_inline)) bool is_in_use(const struct slab *slab, uintptr_t address,
+                                                            uint64_t product, const uint8_t *note) {
+    if (!CONFIG_KMALLOC_CANARY)
+        return likely((uint32_t)product < slab->reciprocal) && likely(*note == BLOCK_IN_USE);
+    const struct note *full = (const struct note *)(const void *)note;
+    uintptr_t block = slab->first + (product >> 32) * slab->block_bytes;
+    return likely(full->state == BLOCK_IN_USE) && likely(address - block == full->before) &&
+           likely(canary_intact(address, full->bytes));
+}
+
+static inline __attribute__((always_inline)) void give(const char *call, void *pointer, bool sized, size_t bytes,
+                                                       uintptr_t place) {
+    uintptr_t address = (uintptr_t)pointer;
+    struct slab *slab = heap_pages_owner(address);
+    uint64_t product = (uint64_t)(uint32_t)(address - slab->first) * slab->reciprocal;
+    uint8_t *notes = CONFIG_KMALLOC_CANARY ? slab->notes : slab->states;
+    uint8_t *note = notes + (size_t)(product >> 32) * NOTE_BYTES;
+    uintptr_t saved = port_interrupts_off();
+    struct magazine *magazine = magazine_at(magazine_set(), slab->magazine);
+    struct entry *top = magazine->top;
+    if (likely(is_in_use(slab, address, product, note)) && likely(top != magazine->end) &&
+        (!sized || likely(!kmalloc_size_is_wrong(slab, note, bytes)))) {
+        dress_off(note, place);
+        size_t before = CONFIG_KMALLOC_CANARY ? slab_note(note)->before : 0;
+        top[1] = (struct entry){ address - before, note };
+        magazine_set_top(magazine, top + 1);
+        slab_store(note, BLOCK_CACHED);
+        port_interrupts_restore(saved);
+        return;
+    }
+    port_interrupts_restore(saved);
+    give_slowly(call, pointer, sized, bytes, place);
 }
 
 void kfree(void *pointer) {
-    if (pointer == NULL)
-        return;
-    slab_lock();
-    slab_give(find("kfree", pointer));
-    slab_unlock();
+    give("kfree", pointer, false, 0, KMALLOC_PLACE);
 }
 
-size_t kmalloc_usable_size(const void *pointer) {
-    if (pointer == NULL)
-        return 0;
-    slab_lock();
-    size_t bytes = usable(find("kmalloc_usable_size", pointer));
-    slab_unlock();
-    return bytes;
-}
-
-/* Bytes of its block that a resized request would need, before the user's included. */
-static size_t needed(struct block block, size_t bytes) {
-    return slab_user(block) - slab_address(block) + bytes + canary_after();
-}
-
-/* It fits, and fills more than half of the block, or no smaller one would do. A large block gives its last pages back,
- * so only the border to the smaller sizes matters. */
-static bool may_stay(struct block block, size_t bytes) {
-    size_t need = needed(block, bytes), have = block.slab->block_bytes;
-    if (need > have)
-        return false;
-    return need > SLAB_BLOCK_MAX || need > have / 2 || slab_class_of(need) == block.slab->size_class;
-}
-
-static void stay(struct block block, size_t bytes, uintptr_t place) {
-    if (needed(block, bytes) > SLAB_BLOCK_MAX && block.slab->size_class == SLAB_LARGE)
-        slab_shrink(block.slab, needed(block, bytes));
-    if (CONFIG_KMALLOC_CANARY)
-        dress(block, bytes, block.slab->records[block.index].before, place);
-}
-
-void *krealloc(void *pointer, size_t bytes) {
-    if (pointer == NULL)
-        return request(bytes, false, PLACE);
-    slab_lock();
-    struct block old = find("krealloc", pointer);
-    size_t had = usable(old);
-    bool stays = bytes <= BYTES_MAX && may_stay(old, bytes);
-    if (stays)
-        stay(old, bytes, PLACE);
-    slab_unlock();
-    if (stays)
-        return pointer;
-    void *moved = request(bytes, false, PLACE);
-    if (moved != NULL) {
-        memcpy(moved, pointer, bytes < had ? bytes : had);
-        kfree(pointer);
-        return moved;
-    }
-    if (bytes > had)
-        return NULL;
-    slab_lock();
-    stay(old, bytes, PLACE);
-    slab_unlock();
-    return pointer;
-}
-
-void kmalloc_trim(void) {
-    slab_lock();
-    slab_trim();
-    heap_pages_trim();
-    slab_unlock();
+void kfree_sized(void *pointer, size_t bytes) {
+    give("kfree_sized", pointer, true, bytes, KMALLOC_PLACE);
 }

@@ -1,13 +1,15 @@
 /* mem/kmalloc.h - layer 6: bytes of kernel memory.
  *
  * Blocks of any size, at least 16-byte aligned, in the kernel's context alone: a task's context will not map a page of
- * the heap. No block shares memory with the heap's own notes. CONFIG_KMALLOC_CANARY adds words around each block that
- * are checked when it is freed or resized, and a record of where it was asked for.
+ * the heap. No block shares memory with the heap's own notes. CONFIG_KMALLOC_CHECK says how much is checked besides what
+ * costs O(1): from KMALLOC_CHECK_CANARY on words around each block are checked when it is freed or resized, and there is
+ * a record of where it was asked for and freed. This header is the same for each level.
  *
- * Context: any but an NMI; takes the heap's lock (rank HEAP), so no context's lock may be held.
+ * Context: any but an NMI; may take the heap's lock (rank HEAP), so no context's lock may be held.
  * Failure: NULL when memory is short and for absurd sizes. A pointer that isn't the start of a block in use is a
  * broken contract, and the report says what is there instead.
- * Cost: O(1); a new slab takes up to 16 pages, a block above 32 KiB its own pages with an unmapped one behind. */
+ * Cost: O(1), mostly without a lock; a new slab takes up to 16 pages, a block above 32 KiB its own pages with an
+ * unmapped one behind. No function needs memory to free. */
 #ifndef MEM_KMALLOC_H
 #define MEM_KMALLOC_H
 
@@ -19,8 +21,8 @@ extern "C" {
 
 /* --- Init --------------------------------------------------------------------------------------------------------- */
 
-/* Sets aside address space, once, after the kernel's context is up. `random` makes the canaries unpredictable. 0 or a
- * negative error; nothing has changed then. */
+/* Sets aside address space, and a few pages for kmalloc_urgent(), once, after the kernel's context is up. `random` makes
+ * the canaries unpredictable. 0 or a negative error; nothing has changed then. */
 int kmalloc_init(uint64_t random);
 
 /* --- Use ---------------------------------------------------------------------------------------------------------- */
@@ -36,8 +38,23 @@ void *zmalloc(size_t bytes);
 void *kmalloc_a(size_t bytes);
 void *zmalloc_a(size_t bytes);
 
+/* The same, aligned to any power of two; another alignment is a broken contract. */
+void *kmalloc_aligned(size_t bytes, size_t align);
+
+/* count * bytes bytes; NULL also if that overflows. */
+void *kmalloc_array(size_t count, size_t bytes);
+void *zmalloc_array(size_t count, size_t bytes);
+
+/* For what must go on when memory is short: kmalloc(), and if that has none, a page of the heap's own reserve of eight,
+ * which no other request gets. So up to a page less 24 bytes, of which eight may be in use at a time. */
+void *kmalloc_urgent(size_t bytes);
+
 /* Gives a block back. NULL does nothing. */
 void kfree(void *block);
+
+/* The same, and checks that the block was asked for with this size: with canaries exactly, without them as far as the
+ * block's own size tells. */
+void kfree_sized(void *block, size_t bytes);
 
 /* A block of `bytes` bytes that begins with the first min(old size, bytes) bytes of the old one, which is gone; it is
  * the old one itself where that fits. 16-byte aligned, whatever the old one was. NULL: memory is short and the old
@@ -48,17 +65,45 @@ void *krealloc(void *block, size_t bytes);
 /* Bytes that the block's user may use: all of the block; with canaries, what was asked for. 0 for NULL. */
 size_t kmalloc_usable_size(const void *block);
 
-/* Gives back to palloc all pages that hold no block in use. */
+/* --- Shortage ----------------------------------------------------------------------------------------------------- */
+
+/* Somebody who can do without memory that it has. Before a request fails, give_back() is called with the bytes that are
+ * missing, without any lock of ours; it frees what it can and returns how many bytes that was, 0 for none. It is called
+ * by whoever asked the heap, so it must be fit for that context and take no lock that its user may hold then. Its own
+ * requests may fail, and don't come back to it. */
+struct kmalloc_reclaim {
+    size_t (*give_back)(struct kmalloc_reclaim *me, size_t bytes);
+    struct kmalloc_reclaim *next; /* the heap's */
+    unsigned calls;               /* the heap's */
+};
+
+/* The struct is the caller's, and stays. */
+void kmalloc_reclaim_register(struct kmalloc_reclaim *who);
+
+/* False: it is running right now, and still registered. */
+bool kmalloc_reclaim_unregister(struct kmalloc_reclaim *who);
+
+/* Gives back to palloc all pages that hold no block in use, but for the reserve and what other processors have at
+ * hand: they are asked to give it back when they next come by. */
 void kmalloc_trim(void);
+
+/* This processor will not use the heap for a while, or another one asked it to: gives back the free blocks that it has
+ * at hand. A kernel calls it before a processor halts. */
+void kmalloc_idle(void);
 
 /* --- Inspect ------------------------------------------------------------------------------------------------------ */
 
 struct kmalloc_stats {
     size_t region_bytes;  /* kernel address space that the heap may use; 0 before kmalloc_init() */
-    size_t pages;         /* of physical memory: blocks and records in use or free, and the index of the region */
+    size_t pages;         /* of physical memory, all but the reserve's: blocks, records, the region's index */
+    size_t reserve_pages; /* for kmalloc_urgent() */
     size_t blocks, bytes; /* in use; bytes as the blocks are long */
-    size_t large_blocks;  /* of these: above 32 KiB */
+    size_t large_blocks;  /* of these: with pages of their own */
+    size_t cached;        /* free blocks at hand for some processor */
+    size_t quarantined;   /* freed, and kept from reuse for a while */
     size_t slabs, spares; /* runs of equal blocks, and of them wholly free */
+    size_t spare_pages;   /* of these */
+    size_t requests;      /* so far; counted with canaries only */
 };
 void kmalloc_stats(struct kmalloc_stats *stats);
 
@@ -69,9 +114,12 @@ struct kmalloc_class_stats {
 bool kmalloc_class_stats(unsigned index, struct kmalloc_class_stats *stats);
 
 struct kmalloc_object {
-    uintptr_t address; /* the user's first byte */
-    size_t bytes;      /* that the user may use */
-    uintptr_t place;   /* the return address of the request; 0 without canaries */
+    uintptr_t address;     /* the user's first byte */
+    size_t bytes;          /* that the user may use */
+    uintptr_t place;       /* the return address of the request; 0 without canaries */
+    uintptr_t freed_place; /* of the call that freed it; 0 if in use, and without canaries */
+    size_t age;            /* requests since it was asked for; 0 without canaries */
+    const char *cache;     /* the name of its object cache; NULL: the kmalloc family's */
     bool in_use;
     bool intact; /* canaries are as they were written; true without */
 };
@@ -87,13 +135,19 @@ bool kmalloc_next(uintptr_t address, struct kmalloc_object *object);
 struct kmalloc_place {
     uintptr_t place;
     size_t blocks, bytes;
+    size_t youngest, oldest; /* ages of its blocks */
 };
 
 /* Fills the table with the first `room` places met and returns how many; blocks of other places are summed in *others.
  * Cost: blocks times places. */
 size_t kmalloc_places(struct kmalloc_place *table, size_t room, struct kmalloc_place *others);
 
-/* Checks everything (H1 to H7); panics with the first contradiction. Cost: linear in the heap and in RAM. */
+/* Leaks: a mark is a moment; blocks in use that were asked for since then can be listed. With canaries only. */
+size_t kmalloc_mark(void);
+size_t kmalloc_places_since(size_t mark, struct kmalloc_place *table, size_t room, struct kmalloc_place *others);
+
+/* Checks everything (H1 to H8); panics with the first contradiction. Other processors must be at rest. Cost: the heap
+ * times the sizes in use, and RAM. */
 void kmalloc_audit(void);
 
 /* A sum over all blocks in use: place, size, place of allocation. */

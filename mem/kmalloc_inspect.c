@@ -2,22 +2,39 @@
  * meanwhile. */
 #include <mem/kmalloc.h>
 #include <base/check.h>
-#include <mem/slab.h>
+#include <mem/kmalloc_path.h>
+
+/* Blocks of a class that are in use. */
+static size_t used(const struct slab_class *of) {
+    return of->taken - magazine_blocks(of);
+}
+
+/* Pages of the reserve, which are slabs of large blocks, that are in no use. */
+static size_t reserve_unused(void) {
+    size_t pages = 0;
+    for (const struct slab *slab = slab_lists.reserve; slab != NULL; slab = slab->next)
+        pages++;
+    return pages;
+}
 
 void kmalloc_stats(struct kmalloc_stats *stats) {
     *stats = (struct kmalloc_stats){ .region_bytes = heap_pages.region_pages << PAGE_SHIFT };
     slab_lock();
-    for (unsigned i = 0; i < SLAB_CLASSES; i++) {
-        const struct slab_class *of = &slab_classes[i];
-        stats->blocks += of->used;
-        stats->bytes += of->used * of->block_bytes;
+    for (const struct slab_class *of = slab_lists.classes; of != NULL; of = of->next) {
+        stats->blocks += used(of);
+        stats->bytes += used(of) * of->block_bytes;
         stats->slabs += of->slabs;
-        stats->spares += of->spare != NULL;
+        stats->cached += magazine_blocks(of);
     }
-    stats->pages = heap_pages.pages + heap_pages.index_pages;
-    stats->large_blocks = slab_classes[SLAB_LARGE].used;
-    stats->blocks += stats->large_blocks;
-    stats->bytes += slab_classes[SLAB_LARGE].run_pages << PAGE_SHIFT;
+    stats->reserve_pages = slab_lists.reserve_pages;
+    stats->pages =
+        heap_pages.pages + heap_pages.index_pages - slab_lists.reserve_pages - slab_lists.reserve_index_pages;
+    stats->slabs -= slab_lists.reserve_pages;
+    stats->spares = slab_lists.kept_slabs;
+    stats->spare_pages = slab_lists.kept_pages;
+    stats->large_blocks = slab_large.taken;
+    stats->bytes += (slab_large.run_pages - reserve_unused()) << PAGE_SHIFT;
+    stats->requests = magazine_clock();
     slab_unlock();
 }
 
@@ -29,7 +46,7 @@ bool kmalloc_class_stats(unsigned index, struct kmalloc_class_stats *stats) {
     *stats = (struct kmalloc_class_stats){
         .block_bytes = of->block_bytes,
         .blocks = of->slabs * of->blocks,
-        .used = of->used,
+        .used = used(of),
         .slabs = of->slabs,
     };
     slab_unlock();
@@ -39,25 +56,31 @@ bool kmalloc_class_stats(unsigned index, struct kmalloc_class_stats *stats) {
 /* --- Objects ------------------------------------------------------------------------------------------------------ */
 
 static void describe(struct block block, struct kmalloc_object *object) {
-    *object =
-        (struct kmalloc_object){ .address = slab_address(block), .bytes = block.slab->block_bytes, .intact = true };
-    object->in_use = slab_in_use(block);
+    *object = (struct kmalloc_object){
+        .address = slab_address(block),
+        .bytes = block.slab->block_bytes,
+        .cache = block.slab->of->cache,
+        .in_use = slab_in_use(block),
+        .intact = true,
+    };
     if (!CONFIG_KMALLOC_CANARY)
         return;
-    const struct canary_record *record = &block.slab->records[block.index];
-    if (record->before == 0) /* never in use: where it would begin */
+    const struct note *note = slab_note(slab_state(block));
+    if (note->before == 0) { /* never in use: where it would begin */
         object->address += CANARY_BEFORE;
-    if (record->before == 0)
         return;
+    }
     object->address = slab_user(block);
-    object->bytes = record->bytes;
-    object->place = record->place;
-    object->intact = !object->in_use || canary_intact(object->address, record->bytes);
+    object->bytes = note->bytes;
+    object->place = note->place;
+    object->freed_place = note->freed_place;
+    object->age = magazine_clock() - note->born;
+    object->intact = !object->in_use || dress_intact(object->address, slab_state(block));
 }
 
 bool kmalloc_find(uintptr_t address, struct kmalloc_object *object) {
     slab_lock();
-    struct slab *slab = heap_pages_owner(address);
+    struct slab *slab = slab_of(address);
     struct block block = { NULL, 0 };
     if (slab != NULL)
         block = slab_block_at(slab, address);
@@ -90,30 +113,6 @@ bool kmalloc_next(uintptr_t address, struct kmalloc_object *object) {
     return found;
 }
 
-static struct kmalloc_place *find_place(struct kmalloc_place *table, size_t *count, size_t room, uintptr_t place) {
-    for (size_t i = 0; i < *count; i++)
-        if (table[i].place == place)
-            return &table[i];
-    if (*count == room)
-        return NULL;
-    table[*count] = (struct kmalloc_place){ .place = place };
-    return &table[(*count)++];
-}
-
-size_t kmalloc_places(struct kmalloc_place *table, size_t room, struct kmalloc_place *others) {
-    size_t count = 0;
-    struct kmalloc_object object;
-    *others = (struct kmalloc_place){ .place = 0 };
-    for (uintptr_t address = 0; CONFIG_KMALLOC_CANARY && kmalloc_next(address, &object); address = object.address) {
-        struct kmalloc_place *sum = find_place(table, &count, room, object.place);
-        if (sum == NULL)
-            sum = others;
-        sum->blocks++;
-        sum->bytes += object.bytes;
-    }
-    return count;
-}
-
 /* --- The whole ---------------------------------------------------------------------------------------------------- */
 
 void kmalloc_audit(void) {
@@ -122,7 +121,8 @@ void kmalloc_audit(void) {
         return;
     slab_lock();
     heap_pages_audit();
-    slab_audit();
+    slab_audit(magazine_pages());
+    magazine_audit();
     slab_unlock();
     for (uintptr_t address = 0; kmalloc_next(address, &object); address = object.address)
         require(object.intact,

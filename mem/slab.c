@@ -1,43 +1,65 @@
-/*     slab_classes[n].partial -> slab <-> slab <-> ...         descriptions, from a pool
- *                                |
+/*     a class: partial -> slab <-> slab <-> ...                descriptions, from a pool
+ *                           |
  *     run:    | block | block | block | ... | block | tail |    at most 16 pages, at least 8 blocks if they fit
- *     in_use:     1       0       1             0              one bit a block, in the description
+ *     notes:  IN_USE   FREE    CACHED         FREE              a byte a block, in the description; with canaries more,
+ *                                                               in pages of their own
+ *     kept[pages] -> slab -> slab ...                           wholly free, of any class
  *
- * An address leads to its slab by one load (mem/heap_pages.h), to its block by one multiplication, and the block's bit
- * says whether it is in use: that is all it takes to answer a wrong free. A large block is a slab with one block,
- * reached the same way: its reciprocal is 0, so that every address in it belongs to block 0.
+ * An address leads to its slab by one load (mem/heap_pages.h), to its block by one multiplication, and the block's note
+ * says who has it: that is all it takes to answer a wrong free. A state is a byte and not a bit, so that it can be
+ * changed without the lock and without a locked instruction by whoever has the block. A large block is a slab with one
+ * block, reached the same way: its reciprocal is 0, so that every address in it belongs to block 0.
  *
  * Sizes: 16 to 128 in steps of 16, then eight in each doubling: a block is at most 12.5 % or 15 bytes longer than what
- * was asked for. The multiples of the page size up to 32 KiB are sizes of their own, and their blocks are
- * page-aligned. Above, a request takes whole pages, followed by an unmapped one.
+ * was asked for. All multiples of a power of two that are large enough for the steps there are sizes of their own, so
+ * a request rounded up to a multiple of its alignment gets a block that is aligned. Above 32 KiB a request takes whole
+ * pages, followed by an unmapped one.
  *
- * A slab lies on its class' list while it has both free and used blocks; full ones are found by their addresses alone.
- * Policy for those wholly free: each class keeps one, so that a block taken and given again and again costs no page;
- * all others go back at once, and the kept ones when memory is short or slab_trim() is called. The spare is used last.
+ * A slab lies on its class' list while it has both free and taken blocks; full ones are found by their addresses alone.
+ * Policy for those wholly free: they are kept, with their pages, up to 1 MiB or an eighth of the heap's pages,
+ * whichever is more (but on a small machine no more than a sixteenth of its memory, in place of the 1 MiB). A kept slab
+ * serves any class whose slabs are as long. What is over the limit goes back at once; the kept ones go back when the
+ * heap itself finds memory short, and in slab_trim().
  *
- * Invariants, checked by slab_audit():
+ * The reserve is a few single pages that were mapped at init, for slab_take_urgent() alone.
+ *
+ * Invariants, checked by slab_audit() (mem/slab_audit.c):
  *   H3  the owner of each page of a run of blocks is its one slab, and the slab's numbers are its class' numbers.
- *   H4  used = bits set in in_use; none is set past the last block, nor is one free in a word before the hint.
- *   H5  partial links exactly the slabs of the class with 0 < used < blocks, once, with good links both ways; spare
- *       has no used block; every other slab is full.
- *   H6  slabs, used and run_pages of a class are the sums over its slabs; no run is anything else's, no description
- *       lost.
+ *   H4  taken = blocks whose state is neither FREE nor RAW; no block before `lowest` is one of these.
+ *   H5  partial links exactly the slabs of the class with 0 < taken < blocks, once, with good links both ways; kept
+ *       and the reserve link those with taken = 0; every other slab is full.
+ *   H6  slabs, taken and run_pages of a class, and the sums in slab_lists, are the sums over the slabs; no run is
+ *       anything else's, no description lost.
  *
- * Locking: one lock for the whole heap, taken by mem/kmalloc.c. Cost: O(1); finding a free bit passes at most the
- * words of in_use.
- * Not done: a cache of free blocks for each processor. */
+ * Locking: one lock for the whole heap. States of taken blocks are written by who has the block, without it.
+ * Cost: O(1) and a few instructions a block; finding a free one passes at most the notes of one slab. */
 #include <mem/slab.h>
 #include <base/check.h>
 #include <base/string.h>
 #include <mem/nodes.h>
 
-enum { BLOCKS_WANTED = 8, WORDS = SLAB_BLOCKS_MAX / SLAB_WORD_BITS };
+enum {
+    BLOCKS_WANTED = 8,
+    SMALL_ROOM = 40, /* bytes of notes; one note with canaries */
+    ROOM_MAX = SLAB_BLOCKS_MAX + 8,
+    KEEP_PAGES = 256,
+    KEEP_SHARE = 8,
+    RAM_SHARE = 16,
+    RESERVE_PAGES = 8,
+    WORD = sizeof(uintptr_t),
+};
 
-_Static_assert(sizeof(struct slab) <= 1024, "a pool's object");
+_Static_assert(sizeof(struct note) <= SMALL_ROOM, "a large block's note stands in its description");
+_Static_assert(offsetof(struct slab, states) + ROOM_MAX <= 1024, "a pool's object");
+_Static_assert(BLOCK_FREE == 0 && BLOCK_CACHED == BLOCK_FREE + 2 && BLOCK_CACHED_RAW == BLOCK_RAW + 2,
+               "to be cached is to add 2");
 
-struct slab_class slab_classes[SLAB_CLASSES + 1];
-static struct pool descriptions;
+struct slab_class slab_classes[SLAB_CLASSES], slab_large;
+struct slab_lists slab_lists;
 static struct lock heap_lock = LOCK_INIT("heap", LOCK_RANK_HEAP);
+
+/* No address is the start of a block of it. */
+struct slab slab_none = { .notes = slab_none.states, .of = &slab_large };
 
 void slab_lock(void) {
     lock_take(&heap_lock);
@@ -71,303 +93,369 @@ static unsigned pages_of_class(uint32_t block_bytes) {
     return best;
 }
 
+static void enter_class(struct slab_class *of) {
+    of->next = slab_lists.classes;
+    slab_lists.classes = of;
+}
+
+void slab_class_open(struct slab_class *of, uint32_t block_bytes) {
+    unsigned pages = pages_of_class(block_bytes);
+    *of = (struct slab_class){
+        .block_bytes = block_bytes,
+        .reciprocal = UINT32_MAX / block_bytes + 1, /* 2^32 / block_bytes, rounded up, in 32 bits */
+        .pages = (uint16_t)pages,
+        .blocks = (uint16_t)(pages * PAGE_SIZE / block_bytes),
+    };
+    enter_class(of);
+}
+
 void slab_init(void) {
-    for (unsigned i = 0; i < SLAB_CLASSES; i++) {
-        uint32_t bytes = bytes_of_class(i);
-        unsigned pages = pages_of_class(bytes);
-        slab_classes[i] = (struct slab_class){
-            .block_bytes = bytes,
-            .reciprocal = UINT32_MAX / bytes + 1, /* 2^32 / bytes, rounded up, in 32 bits */
-            .pages = (uint16_t)pages,
-            .blocks = (uint16_t)(pages * PAGE_SIZE / bytes),
-        };
-    }
-    slab_classes[SLAB_LARGE] = (struct slab_class){ .blocks = 1 };
-    pool_init(&descriptions, "slabs", sizeof(struct slab), &nodes_source);
+    for (unsigned i = 0; i < SLAB_CLASSES; i++)
+        slab_class_open(&slab_classes[i], bytes_of_class(i));
+    slab_large = (struct slab_class){ .blocks = 1 };
+    enter_class(&slab_large);
+    size_t states = offsetof(struct slab, states);
+    pool_init(&slab_lists.small, "slabs", states + SMALL_ROOM, &nodes_source);
+    pool_init(&slab_lists.big, "slabs of small blocks", states + ROOM_MAX, &nodes_source);
 }
 
 /* --- Lists -------------------------------------------------------------------------------------------------------- */
 
-static void list(struct slab_class *of, struct slab *slab) {
+static void list(struct slab **head, struct slab *slab) {
     slab->previous = NULL;
-    slab->next = of->partial;
+    slab->next = *head;
     if (slab->next != NULL)
         slab->next->previous = slab;
-    of->partial = slab;
+    *head = slab;
 }
 
-static void unlist(struct slab_class *of, struct slab *slab) {
+static void unlist(struct slab **head, struct slab *slab) {
     if (slab->next != NULL)
         slab->next->previous = slab->previous;
     if (slab->previous != NULL)
         slab->previous->next = slab->next;
     else
-        of->partial = slab->next;
+        *head = slab->next;
 }
 
 /* --- Slabs -------------------------------------------------------------------------------------------------------- */
 
-static size_t record_pages(const struct slab *slab) {
-    return (slab->blocks * sizeof(struct canary_record) + PAGE_SIZE - 1) >> PAGE_SHIFT;
+static size_t note_pages(size_t blocks) {
+    return (blocks * NOTE_BYTES + PAGE_SIZE - 1) >> PAGE_SHIFT;
 }
 
-/* Records lie between unmapped pages, so that no overrun reaches them. All zero: never in use. */
-static bool take_records(struct slab *slab) {
-    if (!CONFIG_KMALLOC_CANARY)
-        return true;
-    if (slab->size_class == SLAB_LARGE) {
-        slab->records = &slab->large;
-        return true;
-    }
-    slab->records = (struct canary_record *)heap_pages_take(record_pages(slab), HEAP_RUN_RECORDS, true);
-    if (slab->records == NULL)
-        return false;
-    memset(slab->records, 0, record_pages(slab) << PAGE_SHIFT);
-    return true;
+static bool notes_are_apart(const struct slab *slab) {
+    return CONFIG_KMALLOC_CANARY && slab->room > 1;
 }
 
-static void destroy(struct slab *slab) {
-    if (CONFIG_KMALLOC_CANARY && slab->size_class != SLAB_LARGE)
-        heap_pages_give((uintptr_t)slab->records, record_pages(slab));
-    heap_pages_give(slab->first, slab->pages);
-    slab_classes[slab->size_class].slabs--;
-    slab_classes[slab->size_class].run_pages -= slab->pages;
-    pool_give(&descriptions, slab);
+static struct pool *pool_of(const struct slab *slab) {
+    return slab->room > SMALL_ROOM && !CONFIG_KMALLOC_CANARY ? &slab_lists.big : &slab_lists.small;
 }
 
-/* A slab with no block in use and on no list, or NULL. */
-static struct slab *create(unsigned size_class, size_t pages) {
-    struct slab_class *of = &slab_classes[size_class];
-    bool large = size_class == SLAB_LARGE;
-    require(heap_pages.region_pages > 0, "kmalloc: used before kmalloc_init()");
-    struct slab *slab = (struct slab *)pool_take(&descriptions);
-    if (slab == NULL)
-        return NULL;
-    *slab = (struct slab){ .block_bytes = large ? pages << PAGE_SHIFT : of->block_bytes,
-                           .reciprocal = of->reciprocal,
-                           .blocks = of->blocks,
-                           .size_class = (uint16_t)size_class,
-                           .pages = pages };
-    slab->first = heap_pages_take(pages, HEAP_RUN_BLOCKS, large || CONFIG_KMALLOC_CANARY);
-    if (slab->first == 0 || !take_records(slab)) {
-        if (slab->first != 0)
-            heap_pages_give(slab->first, pages);
-        pool_give(&descriptions, slab);
-        return NULL;
-    }
-    heap_pages_set_owner(slab->first, pages, slab);
-    of->slabs++;
-    of->run_pages += pages;
+/* Those of several blocks lie between unmapped pages, so that no overrun reaches them. */
+static bool take_notes(struct slab *slab) {
+    slab->notes = slab->states;
+    if (notes_are_apart(slab))
+        slab->notes = (uint8_t *)heap_pages_take(note_pages(slab->room), 1, HEAP_RUN_RECORDS, true);
+    return slab->notes != NULL;
+}
+
+static void give_notes(struct slab *slab) {
+    if (notes_are_apart(slab))
+        heap_pages_give((uintptr_t)slab->notes, note_pages(slab->room));
+}
+
+static struct slab *take_description(struct slab_class *of) {
+    struct slab like = { .room = of->blocks };
+    if (CONFIG_KMALLOC_CANARY && of->blocks > 1)
+        like.room = (uint32_t)((note_pages(of->blocks + 1u) << PAGE_SHIFT) / NOTE_BYTES);
+    else if (!CONFIG_KMALLOC_CANARY)
+        like.room = of->blocks < SMALL_ROOM ? (uint32_t)SMALL_ROOM : (uint32_t)ROOM_MAX;
+    struct slab *slab = (struct slab *)pool_take(pool_of(&like));
+    if (slab != NULL)
+        *slab = like;
     return slab;
 }
 
-void slab_trim(void) {
-    for (unsigned i = 0; i < SLAB_CLASSES; i++) {
-        struct slab *spare = slab_classes[i].spare;
-        slab_classes[i].spare = NULL;
-        if (spare != NULL)
-            destroy(spare);
+/* The slab's pages become the class', all blocks free. The tail, which an address may lie in, has a note like theirs:
+ * with one block there is no tail. */
+static void assign(struct slab *slab, struct slab_class *of) {
+    slab->of = of;
+    slab->block_bytes = of->pages == 0 ? slab->pages << PAGE_SHIFT : of->block_bytes;
+    slab->reciprocal = of->reciprocal;
+    slab->magazine = slab_magazine(of);
+    slab->blocks = of->blocks;
+    slab->taken = 0;
+    slab->lowest = slab->notes;
+    memset(slab->notes, 0, (size_t)(of->blocks + (of->blocks > 1)) * NOTE_BYTES);
+    for (uint32_t i = 0; of->constructed && i < of->blocks; i++)
+        slab->notes[i * NOTE_BYTES] = BLOCK_RAW;
+    of->slabs++;
+    of->run_pages += slab->pages;
+}
+
+static void resign(struct slab *slab) {
+    slab->of->slabs--;
+    slab->of->run_pages -= slab->pages;
+}
+
+static void destroy(struct slab *slab) {
+    resign(slab);
+    give_notes(slab);
+    heap_pages_give(slab->first, slab->pages);
+    pool_give(pool_of(slab), slab);
+}
+
+/* A slab with no block taken and on no list, or NULL. */
+static struct slab *create(struct slab_class *of, size_t pages, size_t align) {
+    struct slab *slab = take_description(of);
+    if (slab == NULL)
+        return NULL;
+    slab->pages = pages;
+    slab->first = heap_pages_take(pages, align, HEAP_RUN_BLOCKS, of->pages == 0 || CONFIG_KMALLOC_CANARY);
+    if (slab->first == 0 || !take_notes(slab)) {
+        if (slab->first != 0)
+            heap_pages_give(slab->first, pages);
+        pool_give(pool_of(slab), slab);
+        return NULL;
     }
-    pool_trim(&descriptions);
+    assign(slab, of);
+    heap_pages_set_owner(slab->first, pages, slab);
+    return slab;
 }
 
-static bool has_spares(void) {
-    for (unsigned i = 0; i < SLAB_CLASSES; i++)
-        if (slab_classes[i].spare != NULL)
-            return true;
-    return false;
+/* --- Those that are kept ------------------------------------------------------------------------------------------ */
+
+static void keep(struct slab *slab) {
+    list(&slab_lists.kept[slab->pages], slab);
+    slab_lists.kept_slabs++;
+    slab_lists.kept_pages += slab->pages;
 }
 
-/* The other classes' spares may be all that is missing. */
-static struct slab *create_or_trim(unsigned size_class, size_t pages) {
-    struct slab *slab = create(size_class, pages);
-    if (slab != NULL || !has_spares())
+static void unkeep(struct slab *slab) {
+    unlist(&slab_lists.kept[slab->pages], slab);
+    slab_lists.kept_slabs--;
+    slab_lists.kept_pages -= slab->pages;
+}
+
+static void retire(struct slab *slab) {
+    size_t most = heap_pages.pages / KEEP_SHARE;
+    if (most < slab_lists.keep_at_least)
+        most = slab_lists.keep_at_least;
+    if (slab_lists.kept_pages + slab->pages > most)
+        destroy(slab);
+    else
+        keep(slab);
+}
+
+static struct slab *reuse(struct slab_class *of) {
+    struct slab *slab = slab_lists.kept[of->pages];
+    if (slab == NULL)
+        return NULL;
+    unkeep(slab);
+    if (slab->of == of)
         return slab;
-    slab_trim();
-    return create(size_class, pages);
+    if (slab->room <= of->blocks) {
+        destroy(slab);
+        return NULL;
+    }
+    resign(slab);
+    assign(slab, of);
+    return slab;
+}
+
+bool slab_trim(void) {
+    bool any = slab_lists.kept_slabs > 0;
+    for (unsigned i = 0; i <= SLAB_PAGES_MAX; i++)
+        for (struct slab *slab; (slab = slab_lists.kept[i]) != NULL;) {
+            unkeep(slab);
+            destroy(slab);
+        }
+    pool_trim(&slab_lists.small);
+    pool_trim(&slab_lists.big);
+    return any;
+}
+
+void slab_class_close(struct slab_class *of) {
+    for (unsigned i = 0; i <= SLAB_PAGES_MAX; i++)
+        for (struct slab *slab = slab_lists.kept[i], *next; slab != NULL; slab = next) {
+            next = slab->next;
+            if (slab->of == of) {
+                unkeep(slab);
+                destroy(slab);
+            }
+        }
+    invariant(of->slabs == 0 && of->taken == 0);
+    struct slab_class **link = &slab_lists.classes;
+    while (*link != of)
+        link = &(*link)->next;
+    *link = of->next;
+}
+
+/* The kept slabs' pages may be all that is missing. */
+static struct slab *create_or_trim(struct slab_class *of, size_t pages, size_t align) {
+    require(heap_pages.region_pages > 0, "kmalloc: used before kmalloc_init()");
+    struct slab *slab = create(of, pages, align);
+    return slab != NULL || !slab_trim() ? slab : create(of, pages, align);
 }
 
 /* --- Blocks ------------------------------------------------------------------------------------------------------- */
 
-/* The slab has a free block; bits past the last one are clear too, but lie above every free one. */
-static struct block take_lowest(struct slab *slab) {
-    unsigned word = slab->hint;
-    while (slab->in_use[word] == UINTPTR_MAX)
-        word++;
-    unsigned bit = (unsigned)__builtin_ctzl((unsigned long)~slab->in_use[word]);
-    slab->in_use[word] |= (uintptr_t)1 << bit;
-    slab->hint = (uint16_t)word;
-    slab->used++;
-    return (struct block){ slab, word * SLAB_WORD_BITS + bit };
+/* As many notes as a word has bytes, all FREE. */
+static struct entry *take_word(const struct slab *slab, uint8_t *notes, uintptr_t address, struct entry *at) {
+    *(uintptr_t __attribute__((may_alias)) *)(void *)notes = UINTPTR_MAX / UINT8_MAX * BLOCK_CACHED;
+    for (unsigned i = 0; i < WORD; i++, address += slab->block_bytes)
+        at[i] = (struct entry){ address, notes + i };
+    return at + WORD;
 }
 
-static struct block take_large(size_t bytes) {
-    size_t pages = (bytes + PAGE_SIZE - 1) >> PAGE_SHIFT;
-    struct slab *slab = create_or_trim(SLAB_LARGE, pages);
-    if (slab == NULL)
-        return (struct block){ NULL, 0 };
-    slab_classes[SLAB_LARGE].used++;
-    return take_lowest(slab);
+static bool word_is_free(const uint8_t *notes, const uint8_t *end) {
+    if (CONFIG_KMALLOC_CANARY || (uintptr_t)notes % WORD != 0 || end - notes < WORD)
+        return false;
+    const uintptr_t __attribute__((may_alias)) *word = (const void *)notes;
+    return __atomic_load_n(word, __ATOMIC_RELAXED) == 0;
 }
 
-/* The spare, or a new one, goes on the list. */
-static struct slab *refill(unsigned size_class) {
-    struct slab_class *of = &slab_classes[size_class];
-    struct slab *slab = of->spare;
-    of->spare = NULL;
-    if (slab == NULL)
-        slab = create_or_trim(size_class, of->pages);
-    if (slab != NULL)
-        list(of, slab);
-    return slab;
-}
-
-struct block slab_take(size_t bytes) {
-    unsigned size_class = slab_class_of(bytes);
-    if (size_class == SLAB_LARGE)
-        return take_large(bytes);
-    struct slab_class *of = &slab_classes[size_class];
-    struct slab *slab = of->partial != NULL ? of->partial : refill(size_class);
-    if (slab == NULL)
-        return (struct block){ NULL, 0 };
-    of->used++;
-    struct block block = take_lowest(slab);
-    if (slab->used == slab->blocks)
-        unlist(of, slab);
-    return block;
-}
-
-static void retire(struct slab_class *of, struct slab *slab) {
-    if (slab->size_class == SLAB_LARGE || of->spare != NULL)
-        destroy(slab);
-    else
-        of->spare = slab;
-}
-
-void slab_give(struct block block) {
-    struct slab *slab = block.slab;
-    struct slab_class *of = &slab_classes[slab->size_class];
-    unsigned word = block.index / SLAB_WORD_BITS;
-    invariant(slab_in_use(block));
-    slab->in_use[word] &= ~((uintptr_t)1 << (block.index % SLAB_WORD_BITS));
-    if (word < slab->hint)
-        slab->hint = (uint16_t)word;
-    bool was_full = slab->used == slab->blocks;
-    slab->used--;
-    of->used--;
-    if (slab->used == 0) {
-        if (!was_full)
-            unlist(of, slab);
-        retire(of, slab);
-    } else if (was_full) {
-        list(of, slab);
+static unsigned take_from(struct slab *slab, struct entry *entries, unsigned want) {
+    uint8_t *note = slab->lowest, *end = slab->notes + slab->blocks * NOTE_BYTES;
+    uintptr_t address = slab->first + (size_t)(note - slab->notes) / NOTE_BYTES * slab->block_bytes;
+    struct entry *at = entries, *last = entries + want;
+    while (at < last && note < end) {
+        if (last - at >= WORD && word_is_free(note, end)) {
+            at = take_word(slab, note, address, at);
+            note += WORD;
+            address += WORD * slab->block_bytes;
+            continue;
+        }
+        uint8_t state = slab_load(note);
+        if (state <= BLOCK_RAW) {
+            slab_store(note, state + (BLOCK_CACHED - BLOCK_FREE));
+            *at++ = (struct entry){ address, note };
+        }
+        note += NOTE_BYTES;
+        address += slab->block_bytes;
     }
+    slab->lowest = note;
+    slab->taken += (uint32_t)(at - entries);
+    return (unsigned)(at - entries);
+}
+
+unsigned slab_take(struct slab_class *of, struct entry *entries, unsigned want) {
+    unsigned got = 0;
+    while (got < want) {
+        struct slab *slab = of->partial;
+        if (slab == NULL) {
+            slab = got > 0 ? NULL : reuse(of);
+            if (slab == NULL && got == 0)
+                slab = create_or_trim(of, of->pages, 1);
+            if (slab == NULL)
+                break;
+            list(&of->partial, slab);
+        }
+        got += take_from(slab, entries + got, want - got);
+        if (slab->taken == slab->blocks)
+            unlist(&of->partial, slab);
+    }
+    of->taken += got;
+    return got;
+}
+
+static void give(struct slab *slab, uint8_t *note) {
+    struct slab_class *of = slab->of;
+    slab_store(note, *note - (BLOCK_CACHED - BLOCK_FREE));
+    if (note < slab->lowest)
+        slab->lowest = note;
+    if (slab->taken-- == slab->blocks)
+        list(&of->partial, slab);
+    if (slab->taken == 0) {
+        unlist(&of->partial, slab);
+        retire(slab);
+    }
+}
+
+void slab_give(const struct entry *entries, unsigned count) {
+    if (count == 0)
+        return;
+    heap_pages_owner(entries[0].address)->of->taken -= count;
+    for (unsigned i = 0; i < count; i++)
+        give(heap_pages_owner(entries[i].address), entries[i].note);
+}
+
+/* --- Large blocks ------------------------------------------------------------------------------------------------- */
+
+static struct block hand_out_large(struct slab *slab) {
+    if (slab == NULL)
+        return (struct block){ NULL, 0 };
+    slab_large.taken++;
+    slab->taken = 1;
+    slab_store(slab->notes, BLOCK_IN_USE);
+    return (struct block){ slab, 0 };
+}
+
+struct block slab_take_large(size_t pages, size_t align) {
+    return hand_out_large(create_or_trim(&slab_large, pages, align));
+}
+
+struct block slab_take_urgent(void) {
+    struct slab *slab = slab_lists.reserve;
+    if (slab != NULL)
+        unlist(&slab_lists.reserve, slab);
+    return hand_out_large(slab);
+}
+
+void slab_give_large(struct slab *slab) {
+    slab_large.taken--;
+    slab->taken = 0;
+    slab_store(slab->notes, BLOCK_FREE);
+    if (slab->urgent)
+        list(&slab_lists.reserve, slab);
+    else
+        destroy(slab);
 }
 
 void slab_shrink(struct slab *slab, size_t bytes) {
     size_t pages = (bytes + PAGE_SIZE - 1) >> PAGE_SHIFT;
-    invariant(slab->size_class == SLAB_LARGE && bytes > SLAB_BLOCK_MAX);
+    invariant(slab_is_large(slab) && bytes > 0);
     if (pages >= slab->pages)
         return;
     heap_pages_give(slab->first + (pages << PAGE_SHIFT), slab->pages - pages);
-    slab_classes[SLAB_LARGE].run_pages -= slab->pages - pages;
+    slab_large.run_pages -= slab->pages - pages;
     slab->pages = pages;
     slab->block_bytes = pages << PAGE_SHIFT;
 }
 
+void slab_cut(struct slab *slab, size_t pages) {
+    invariant(slab_is_large(slab) && pages < slab->pages);
+    if (pages == 0)
+        return;
+    heap_pages_give(slab->first, pages);
+    slab_large.run_pages -= pages;
+    slab->first += pages << PAGE_SHIFT;
+    slab->pages -= pages;
+    slab->block_bytes = slab->pages << PAGE_SHIFT;
+}
+
+void slab_reserve(size_t ram_pages) {
+    slab_lists.keep_at_least = ram_pages / RAM_SHARE < KEEP_PAGES ? ram_pages / RAM_SHARE : KEEP_PAGES;
+    struct slab *slab;
+    while (slab_lists.reserve_pages < RESERVE_PAGES && (slab = create(&slab_large, 1, 1)) != NULL) {
+        slab->urgent = true;
+        slab_lists.reserve_pages++;
+        list(&slab_lists.reserve, slab);
+    }
+    slab_lists.reserve_index_pages = heap_pages.index_pages;
+}
+
 /* --- Inspect ------------------------------------------------------------------------------------------------------ */
+
+struct slab *slab_of(uintptr_t address) {
+    struct slab *slab = heap_pages_owner(address);
+    return slab == &slab_none ? NULL : slab;
+}
 
 struct slab *slab_next(uintptr_t address) {
     const struct vspace_range *run = vspace_next(&heap_pages.runs, page_number(address));
     while (run != NULL && run->attributes != HEAP_RUN_BLOCKS)
         run = vspace_next(&heap_pages.runs, run->end);
-    return run != NULL ? heap_pages_owner(page_address(run->first)) : NULL;
-}
-
-static void audit_bits(const struct slab *slab) {
-    unsigned used = 0;
-    for (unsigned i = 0; i < SLAB_BLOCKS_MAX; i++) {
-        bool in_use = (slab->in_use[i / SLAB_WORD_BITS] >> (i % SLAB_WORD_BITS) & 1) != 0;
-        used += in_use;
-        require(!in_use || i < slab->blocks, "heap: H4 broken: slab at %#zx: block %u of %u is in use",
-                (size_t)slab->first, i, slab->blocks);
-        require(in_use || i >= slab->blocks || i / SLAB_WORD_BITS >= slab->hint,
-                "heap: H4 broken: slab at %#zx: block %u is free before the hint", (size_t)slab->first, i);
-    }
-    require(used == slab->used, "heap: H4 broken: slab at %#zx: %u blocks in use, %u noted", (size_t)slab->first, used,
-            slab->used);
-}
-
-static void audit_slab(const struct slab *slab) {
-    const struct slab_class *of = &slab_classes[slab->size_class];
-    const struct vspace_range *run = vspace_find(&heap_pages.runs, page_number(slab->first));
-    bool large = slab->size_class == SLAB_LARGE;
-    require(run->first == page_number(slab->first) && run->end - run->first == slab->pages,
-            "heap: H3 broken: slab at %#zx has %zu pages, its run %zu", (size_t)slab->first, slab->pages,
-            (size_t)(run->end - run->first));
-    for (size_t i = 0; i < slab->pages; i++)
-        require(heap_pages_owner(slab->first + (i << PAGE_SHIFT)) == slab, "heap: H3 broken: page %zu of slab at %#zx",
-                i, (size_t)slab->first);
-    require(slab->blocks == of->blocks && slab->reciprocal == of->reciprocal &&
-                (large ? slab->block_bytes == slab->pages << PAGE_SHIFT
-                       : slab->block_bytes == of->block_bytes && slab->pages == of->pages),
-            "heap: H3 broken: slab at %#zx has %u blocks of %zu bytes", (size_t)slab->first, slab->blocks,
-            slab->block_bytes);
-    require(slab->used == slab->blocks || !large, "heap: H5 broken: large block at %#zx isn't in use",
-            (size_t)slab->first);
-    audit_bits(slab);
-}
-
-static size_t audit_list(const struct slab_class *of) {
-    size_t listed = 0;
-    const struct slab *previous = NULL;
-    for (const struct slab *slab = of->partial; slab != NULL; previous = slab, slab = slab->next) {
-        require(slab->previous == previous && &slab_classes[slab->size_class] == of && slab->used > 0 &&
-                    slab->used < slab->blocks && ++listed <= of->slabs,
-                "heap: H5 broken: slab at %#zx with %u of %u blocks in use is on the list for %u bytes",
-                (size_t)slab->first, slab->used, slab->blocks, of->block_bytes);
-    }
-    require(of->spare == NULL || of->spare->used == 0, "heap: H5 broken: the spare at %#zx has blocks in use",
-            (size_t)of->spare->first);
-    return listed;
-}
-
-struct sums {
-    size_t slabs, used, full, pages;
-};
-
-static size_t sum_up(struct sums *sums) {
-    size_t records = 0;
-    for (const struct slab *slab = slab_next(0); slab != NULL;
-         slab = slab_next(slab->first + (slab->pages << PAGE_SHIFT))) {
-        struct sums *sum = &sums[slab->size_class];
-        audit_slab(slab);
-        sum->slabs++;
-        sum->used += slab->used;
-        sum->full += slab->used == slab->blocks;
-        sum->pages += slab->pages;
-        records += CONFIG_KMALLOC_CANARY && slab->size_class != SLAB_LARGE ? record_pages(slab) : 0;
-    }
-    return records;
-}
-
-void slab_audit(void) {
-    struct sums sums[SLAB_CLASSES + 1] = { { 0, 0, 0, 0 } };
-    size_t pages = sum_up(sums), slabs = 0;
-    for (unsigned i = 0; i <= SLAB_CLASSES; i++) {
-        const struct slab_class *of = &slab_classes[i];
-        size_t listed = audit_list(of);
-        require(listed + sums[i].full + (of->spare != NULL) == sums[i].slabs,
-                "heap: H5 broken: of %zu slabs for %u bytes %zu are listed and %zu full", sums[i].slabs,
-                of->block_bytes, listed, sums[i].full);
-        require(sums[i].slabs == of->slabs && sums[i].used == of->used && sums[i].pages == of->run_pages,
-                "heap: H6 broken: %zu slabs with %zu blocks in use and %zu pages for %u bytes, noted %zu, %zu and %zu",
-                sums[i].slabs, sums[i].used, sums[i].pages, of->block_bytes, of->slabs, of->used, of->run_pages);
-        slabs += of->slabs;
-        pages += of->run_pages;
-    }
-    require(pages == heap_pages.pages && slabs == descriptions.objects,
-            "heap: H6 broken: slabs and their records have %zu pages, runs %zu; %zu slabs, %zu descriptions", pages,
-            heap_pages.pages, slabs, descriptions.objects);
-    pool_audit(&descriptions);
+    return run != NULL ? slab_of(page_address(run->first)) : NULL;
 }

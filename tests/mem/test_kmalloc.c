@@ -261,6 +261,7 @@ TEST(spares_of_other_sizes_are_used_when_memory_is_short) {
     kmalloc_trim();
     kfree(take(32000));
     kfree(take(16000));
+    kmalloc_idle();
     expect(stats_now().spares >= 2);
     size_t count = take_all_pages();
     char *block = take(4000);
@@ -361,22 +362,39 @@ TEST(each_request_asks_for_permission_to_fail_once) {
 
 /* --- Giving back -------------------------------------------------------------------------------------------------- */
 
-TEST(free_slabs_are_given_back_but_for_one_a_size) {
+TEST(free_slabs_are_kept_up_to_the_limit_and_given_back_on_demand) {
+    enum { BLOCKS = 600 };
+    static char *blocks[BLOCKS];
     kmalloc_trim();
     size_t before = stats_now().pages;
-    enum { BLOCKS = 200 };
-    char *blocks[BLOCKS];
     for (size_t i = 0; i < BLOCKS; i++)
-        blocks[i] = take(1000);
+        blocks[i] = take(4000);
     size_t most = stats_now().pages;
-    expect(most >= before + BLOCKS * 1000 / PAGE_SIZE);
+    expect(most >= before + BLOCKS * 4000 / PAGE_SIZE);
     for (size_t i = 0; i < BLOCKS; i++)
         kfree(blocks[i]);
-    expect(stats_now().pages < before + 16);
-    expect_equal(stats_now().spares, 1);
+    struct kmalloc_stats after = stats_now();
+    expect(after.spares > 0 && after.spare_pages <= 256);
+    expect(after.pages < most && after.pages <= before + 256 + 128);
     kmalloc_trim();
     expect_equal(stats_now().pages, before);
     expect_equal(stats_now().spares, 0);
+    expect_equal(stats_now().cached, 0);
+}
+
+TEST(a_batch_taken_and_freed_again_and_again_costs_no_page) {
+    enum { BLOCKS = 2000 };
+    static char *blocks[BLOCKS];
+    size_t pages = 0;
+    for (int round = 0; round < 4; round++) {
+        for (size_t i = 0; i < BLOCKS; i++)
+            blocks[i] = take(64);
+        expect(round == 0 || stats_now().pages == pages);
+        pages = stats_now().pages;
+        for (size_t i = 0; i < BLOCKS; i++)
+            kfree(blocks[i * 7 % BLOCKS]);
+        expect_equal(stats_now().pages, pages);
+    }
 }
 
 TEST(a_block_taken_and_freed_again_and_again_costs_no_page) {
