@@ -28,7 +28,7 @@ static void play(const struct model_entry *entries, size_t count, uint32_t seed,
 }
 
 static pfn_t take(uint32_t pages, uint32_t align, pfn_t limit) {
-    const struct palloc_request request = { pages, align, limit };
+    const struct palloc_request request = { .pages = pages, .align = align, .limit = limit };
     return palloc_with(&request);
 }
 
