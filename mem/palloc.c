@@ -57,6 +57,8 @@
 #include <mem/palloc_search.h>
 #include <mem/palloc_trace.h>
 
+#define NOT_INLINE __attribute__((noinline))
+
 /* The level that serves a request for anything that a pointer can name. */
 static inline unsigned pointer_level(void) {
     return sizeof(void *) < sizeof(uint64_t) ? palloc_levels.below_4g : 0;
@@ -72,9 +74,10 @@ static inline struct palloc_cache *own_cache(unsigned level) {
 
 /* --- Single pages ------------------------------------------------------------------------------------------------- */
 
+/* The page on top of the stack; PFN_NONE if there is none, or if another processor has taken that one. */
 static inline pfn_t take_one_hot(unsigned level) {
     uintptr_t saved = port_interrupts_off();
-    pfn_t pfn = cache_pop(own_cache(level));
+    pfn_t pfn = cache_pop_top(own_cache(level));
     port_interrupts_restore(saved);
     return pfn;
 }
@@ -85,7 +88,7 @@ static pfn_t take_one(unsigned level) {
     pfn_t pfn = PFN_NONE;
     for (; level < CACHE_LEVELS && cache_zone(level) > RUNS_ZONE_LOW && pfn == PFN_NONE; level++) {
         pfn = cache_pop(own_cache(level));
-        if (pfn == PFN_NONE && runs_free(cache_zone(level)) > 0)
+        if (pfn == PFN_NONE)
             pfn = cache_refill(level);
     }
     port_interrupts_restore(saved);
@@ -150,8 +153,9 @@ static inline unsigned order_of(uint32_t pages) {
 }
 
 static inline pfn_t take_cached(unsigned level, uint32_t pages) {
+    unsigned order = order_of(pages);
     uintptr_t saved = port_interrupts_off();
-    pfn_t first = cache_pop_run(own_cache(level), order_of(pages));
+    pfn_t first = cache_pop_run(&own_cache(level)->runs[order], order);
     if (first != PFN_NONE)
         mark_held(first, pages);
     port_interrupts_restore(saved);
@@ -175,7 +179,7 @@ static pfn_t take_searched(unsigned zone, const struct search_request *request) 
     return first;
 }
 
-static pfn_t take_plain_hard(unsigned level, uint32_t pages) {
+static NOT_INLINE pfn_t take_plain_hard(unsigned level, uint32_t pages) {
     const struct search_request request = {
         .pages = pages, .align = 1, .limit = level == 0 ? PFN_NONE : (pfn_t)RUNS_DMA32_END, .at = PFN_NONE
     };
@@ -183,7 +187,7 @@ static pfn_t take_plain_hard(unsigned level, uint32_t pages) {
 }
 
 /* A run from the level's zone, or by the long way. */
-static pfn_t take_run(unsigned level, uint32_t pages) {
+static NOT_INLINE pfn_t take_run(unsigned level, uint32_t pages) {
     lock_take(&palloc_tables.lock);
     pfn_t first = runs_take(cache_zone(level), pages);
     if (__builtin_expect(first != PFN_NONE, 1))
@@ -192,23 +196,24 @@ static pfn_t take_run(unsigned level, uint32_t pages) {
     return __builtin_expect(first != PFN_NONE, 1) ? first : take_plain_hard(level, pages);
 }
 
-static pfn_t take_slowly(unsigned level, uint32_t pages) {
+static NOT_INLINE pfn_t take_single(unsigned level) {
+    pfn_t pfn = take_one(level);
+    return pfn != PFN_NONE ? pfn : take_plain_hard(level, 1);
+}
+
+static inline pfn_t take_several(unsigned level, uint32_t pages) {
     if (pages == 0)
         return PFN_NONE;
-    if (pages > 1)
-        return take_run(level, pages);
-    pfn_t pfn = take_one(level);
-    return pfn != PFN_NONE ? pfn : take_plain_hard(level, pages);
+    pfn_t first = is_cached_length(pages) ? take_cached(level, pages) : PFN_NONE;
+    return first != PFN_NONE ? first : take_run(level, pages);
 }
 
 /* Any run of the level's zone, or of a lower one. */
 static inline pfn_t take(unsigned level, uint32_t pages) {
-    pfn_t first = PFN_NONE;
-    if (pages == 1)
-        first = take_one_hot(level);
-    else if (is_cached_length(pages) && pages != 0)
-        first = take_cached(level, pages);
-    return __builtin_expect(first != PFN_NONE, 1) ? first : take_slowly(level, pages);
+    if (pages != 1)
+        return take_several(level, pages);
+    pfn_t pfn = take_one_hot(level);
+    return __builtin_expect(pfn != PFN_NONE, 1) ? pfn : take_single(level);
 }
 
 /* --- Use ---------------------------------------------------------------------------------------------------------- */
@@ -223,10 +228,21 @@ static pfn_t traced(pfn_t first, uint32_t pages, uintptr_t place) {
     return first;
 }
 
-void *palloc(uint32_t num_pages) {
-    if (fail_here())
+/* All but the hot path, in a function of its own: palloc() ends with a jump to it and saves no registers. */
+static NOT_INLINE void *palloc_slowly(uint32_t pages, uintptr_t place) {
+    if (pages != 0 && fail_here())
         return NULL;
-    return pointer_to(traced(take(pointer_level(), num_pages), num_pages, PALLOC_PLACE()));
+    pfn_t first = pages == 1 ? take_single(pointer_level()) : take_several(pointer_level(), pages);
+    return pointer_to(traced(first, pages, place));
+}
+
+void *palloc(uint32_t num_pages) {
+    if (CONFIG_DEBUG || num_pages != 1)
+        return palloc_slowly(num_pages, PALLOC_PLACE());
+    pfn_t pfn = take_one_hot(pointer_level());
+    if (__builtin_expect(pfn == PFN_NONE, 0))
+        return palloc_slowly(num_pages, PALLOC_PLACE());
+    return (void *)((uintptr_t)pfn << PAGE_SHIFT);
 }
 
 pfn_t palloc_with(const struct palloc_request *request) {
@@ -261,12 +277,12 @@ static bool is_held(pfn_t pfn) {
     return tag_is_ready(pfn) && (tag_get(pfn) == TAG_HELD_ONE || bitmap_get(palloc_tables.held, pfn));
 }
 
-/* The first page of a run that the caller may not give back; PFN_NONE if it may give back all. */
-static pfn_t first_wrong(pfn_t first, uint32_t pages) {
-    for (uint32_t i = 0; i < pages; i++)
-        if (i > PFN_NONE - first || !is_held(first + i))
-            return i > PFN_NONE - first ? PFN_NONE - 1 : first + i;
-    return PFN_NONE;
+/* How many pages from the first on the caller may give back. The last number there is is no page, so nothing wraps. */
+static uint32_t right_pages(pfn_t first, uint32_t pages) {
+    uint32_t right = 0;
+    while (right < pages && is_held(first + right))
+        right++;
+    return right;
 }
 
 static bool all_ready(pfn_t first, pfn_t last) {
@@ -276,24 +292,29 @@ static bool all_ready(pfn_t first, pfn_t last) {
     return true;
 }
 
+static inline bool are_ready(pfn_t first, pfn_t last) {
+    bool one_chunk = (first ^ last) >> CHUNK_SHIFT == 0;
+    return tag_is_ready(first) && (one_chunk || (first < last && tag_is_ready(last)));
+}
+
 /* A run that was taken as one goes into the processor's cache, if it is of such a length and there is room. */
 static inline bool give_cached(unsigned level, pfn_t first, uint32_t pages) {
     pfn_t last = first + pages - 1;
-    if (__builtin_expect(last < first || !tag_is_ready(first) || !tag_is_ready(last), 0))
+    if (__builtin_expect(!are_ready(first, last), 0))
         return false;
     uintptr_t saved = port_interrupts_off();
-    struct palloc_cache *cache = own_cache(level);
     unsigned order = order_of(pages);
-    bool given = cache_has_room(cache, order) && bitmap_clear_run(palloc_tables.held, first, pages);
+    struct palloc_stack *stack = &own_cache(level)->runs[order];
+    bool given = cache_has_room(stack) && bitmap_clear_run(palloc_tables.held, first, pages);
     if (given)
-        cache_push_run(cache, order, first);
+        cache_push_run(stack, order, first);
     port_interrupts_restore(saved);
     return given;
 }
 
 /* The lock is held. Not all pages are held by their bits; by tags they may be. False if not. */
 static bool give_one_by_one(pfn_t first, uint32_t pages) {
-    if (first_wrong(first, pages) != PFN_NONE)
+    if (right_pages(first, pages) != pages)
         return false;
     for (uint32_t i = 0; i < pages; i++)
         drop_one(first + i);
@@ -315,34 +336,34 @@ static bool give_run(pfn_t first, uint32_t pages) {
     return given;
 }
 
-static void give_slowly(pfn_t first, uint32_t pages) {
+static NOT_INLINE void give_by_lock(pfn_t first, uint32_t pages) {
+    if (pages == 1 ? give_one(first) : give_run(first, pages))
+        return;
+    uint32_t right = right_pages(first, pages);
+    palloc_report_wrong_free(first, pages, right < pages ? first + right : first);
+}
+
+static NOT_INLINE void give_several(pfn_t first, uint32_t pages) {
     if (pages == 0)
         return;
-    unsigned level = cache_level(first, first + pages - 1);
-    bool cached = level == 1 && pages > 1 && is_cached_length(pages) && give_cached(level, first, pages);
-    if (cached || (pages == 1 ? give_one(first) : give_run(first, pages)))
-        return;
-    pfn_t wrong = first_wrong(first, pages);
-    palloc_report_wrong_free(first, pages, wrong == PFN_NONE ? first : wrong);
+    unsigned level = is_cached_length(pages) ? cache_level(first, first + pages - 1) : (unsigned)CACHE_LEVELS;
+    if (level == CACHE_LEVELS || !give_cached(level, first, pages))
+        give_by_lock(first, pages);
 }
 
 /* Debug builds: so that nothing is filled that isn't the caller's. */
 static void trace_if_right(pfn_t first, uint32_t pages, uintptr_t place) {
-    if (first_wrong(first, pages) == PFN_NONE)
+    if (right_pages(first, pages) == pages)
         trace_give(first, pages, place);
 }
 
 void pfree(uint32_t page_id, uint32_t num_pages) {
     if (CONFIG_DEBUG)
         trace_if_right(page_id, num_pages, PALLOC_PLACE());
-    if (num_pages == 1) {
-        if (__builtin_expect(give_one_hot(page_id), 1))
-            return;
-    } else if (is_cached_length(num_pages) && num_pages != 0 && page_id >= palloc_levels.first) {
-        if (__builtin_expect(give_cached(0, page_id, num_pages), 1))
-            return;
-    }
-    give_slowly(page_id, num_pages);
+    if (num_pages != 1)
+        give_several(page_id, num_pages);
+    else if (__builtin_expect(!give_one_hot(page_id), 0))
+        give_by_lock(page_id, 1);
 }
 
 /* --- Lists of single pages ---------------------------------------------------------------------------------------- */
@@ -378,7 +399,7 @@ bool palloc_bulk(pfn_t *list, size_t count) {
     size_t have = bulk_from_cache(list, count), more = 1;
     while (have < count && more > 0)
         have += more = bulk_from_runs(cache_zone(0), list + have, count - have);
-    while (have < count && (list[have] = take_slowly(0, 1)) != PFN_NONE)
+    while (have < count && (list[have] = take_single(0)) != PFN_NONE)
         have++;
     if (have < count) {
         for (size_t i = 0; i < have; i++)

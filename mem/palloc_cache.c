@@ -68,11 +68,29 @@ void cache_report_changed(pfn_t pfn) {
 
 /* --- Batches ------------------------------------------------------------------------------------------------------ */
 
+static bool has_runs(const struct palloc_cache *cache) {
+    uint32_t any = 0;
+    for (unsigned order = 1; order <= CACHE_ORDER_LAST; order++)
+        any |= cache->runs[order].count;
+    return any != 0;
+}
+
+/* The lock is held. */
+static void unload(struct palloc_cache *cache) {
+    for (unsigned order = 1; order <= CACHE_ORDER_LAST; order++)
+        for (pfn_t first; (first = cache_pop_run(&cache->runs[order], order)) != PFN_NONE;)
+            runs_give(first, 1u << order);
+}
+
 pfn_t cache_refill(unsigned level) {
     struct palloc_cache *cache = &percpu_this(palloc_caches)->level[level];
     pfn_t given = PFN_NONE;
     uint32_t pages = 0;
+    if (runs_free(cache_zone(level)) == 0 && !has_runs(cache))
+        return PFN_NONE;
     lock_take(&palloc_tables.lock);
+    if (runs_free(cache_zone(level)) == 0)
+        unload(cache);
     for (uint32_t want = CACHE_BATCH; want > 0; want -= pages) {
         pfn_t first = runs_take_scraps(cache_zone(level), want, &pages);
         if (first == PFN_NONE)

@@ -100,6 +100,21 @@ static inline pfn_t cache_pop(struct palloc_cache *cache) {
     return PFN_NONE;
 }
 
+/* The same, but it looks at the top slot only: PFN_NONE may mean that another processor has emptied it. */
+static inline pfn_t cache_pop_top(struct palloc_cache *cache) {
+    uint32_t count = cache->count;
+    if (__builtin_expect(count == 0, 0))
+        return PFN_NONE;
+    pfn_t pfn = cache_steal(&cache->slots[count - 1]);
+    cache->count = count - 1;
+    if (__builtin_expect(pfn == PFN_NONE, 0))
+        return PFN_NONE;
+    if (__builtin_expect(tag_get(pfn) != TAG_CACHED, 0))
+        cache_report_changed(pfn);
+    tag_set(pfn, TAG_HELD_ONE);
+    return pfn;
+}
+
 /* The owner, interrupts off: a page that nobody holds any more. False if there is no room. */
 static inline bool cache_push(struct palloc_cache *cache, pfn_t pfn) {
     uint32_t count = cache->count;
@@ -112,8 +127,7 @@ static inline bool cache_push(struct palloc_cache *cache, pfn_t pfn) {
 }
 
 /* The same for runs of 2^order pages, order 1 to CACHE_ORDER_LAST. Their held bits are the caller's matter. */
-static inline pfn_t cache_pop_run(struct palloc_cache *cache, unsigned order) {
-    struct palloc_stack *stack = &cache->runs[order];
+static inline pfn_t cache_pop_run(struct palloc_stack *stack, unsigned order) {
     uint32_t count = stack->count;
     while (count > 0) {
         pfn_t first = cache_steal(&stack->slots[--count]);
@@ -128,20 +142,20 @@ static inline pfn_t cache_pop_run(struct palloc_cache *cache, unsigned order) {
     return PFN_NONE;
 }
 
-static inline bool cache_has_room(const struct palloc_cache *cache, unsigned order) {
-    return cache->runs[order].count < cache->runs[order].room;
+static inline bool cache_has_room(const struct palloc_stack *stack) {
+    return stack->count < stack->room;
 }
 
-static inline void cache_push_run(struct palloc_cache *cache, unsigned order, pfn_t first) {
-    struct palloc_stack *stack = &cache->runs[order];
+static inline void cache_push_run(struct palloc_stack *stack, unsigned order, pfn_t first) {
     uint32_t count = stack->count;
     tag_set(first, TAG_CACHED_RUN + order);
     __atomic_store_n(&stack->slots[count], first, __ATOMIC_RELEASE);
     stack->count = count + 1;
 }
 
-/* The owner, interrupts off, the stack is empty: takes a batch from the level's zone under the lock, keeps all but one.
- * That one, tagged as held; PFN_NONE if the zone has none. */
+/* The owner, interrupts off, the stack of single pages is empty: takes a batch from the level's zone under the lock,
+ * keeps all but one. That one, tagged as held. If the zone has none, the processor's own cached runs of it go back
+ * first; PFN_NONE if there are none either. */
 pfn_t cache_refill(unsigned level);
 
 /* The lock is held. A page that nobody holds any more goes into this processor's stack, for which room is made if

@@ -183,8 +183,8 @@ TEST(pfree_reports_a_double_free) {
     pfn_t first = take(4, 1, 0);
     expect(first != PFN_NONE);
     pfree(first, 4);
-    expect_panic("pfree(page 0x*, 4 pages): page 0x* is free: freed twice?*", pfree(first, 4));
-    expect_panic("pfree(page 0x*, 1 pages): page 0x* is free: freed twice?*", pfree(first, 1));
+    expect_panic("pfree(page 0x*, 4 pages): page 0x* is free*: freed twice?*", pfree(first, 4));
+    expect_panic("pfree(page 0x*, 1 pages): page 0x* is free*: freed twice?*", pfree(first, 1));
 }
 
 TEST(pfree_reports_a_double_free_of_a_cached_page) {
