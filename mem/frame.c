@@ -10,15 +10,16 @@
  * `mappings` alone. In a page table's word `mappings` is the number of entries in use instead.
  *
  * Invariants (frame_audit() checks them for each tied page of RAM):
- *   F1  the owner is one that ties pages; it is CALLER exactly if palloc's held bit is set.
+ *   F1  the owner is one that ties pages; it is CALLER exactly if palloc says that the page is held too.
  *   F2  typed <= mappings, and type is 0 exactly if typed is 0; a table has no typed mappings.
  *   F3  a page whose owner is CALLER or MAPPED has at least one mapping or pin. Without, it wouldn't be tied.
+ *   F4  an owner's count of tied pages is that of the words.
  *
  * A page is tied by the first mapping or pin, or by frame_own(), and untied when nothing is left; palloc then frees it
  * if nobody holds it either. The word is used last before that: from then on it may be a list link.
  *
  * Locking: all of it under palloc's own lock, since state bits and word change together.
- * Cost: O(1), and the logarithm of the number of RAM extents for a page that is tied and not held.
+ * Cost: O(1); the list forms take the lock once for FRAME_BATCH pages.
  *
  * Not done: which mappings they are isn't known here (mem/context knows its own). Device memory has no word: who
  * maps it doesn't count it. */
@@ -26,6 +27,11 @@
 #include <base/check.h>
 #include <base/fmt.h>
 #include <mem/frame.h>
+
+/* Pages of a list that are seen to with the lock held, so with interrupts off. */
+enum { FRAME_BATCH = 64 };
+
+static size_t tied_pages[FRAME_OWNERS]; /* by owner; guarded by palloc's lock */
 
 enum {
     OWNER_SHIFT = 0,
@@ -107,15 +113,16 @@ static bool kept_by_counts(const struct frame *frame) {
 }
 
 /* Ties a page that wasn't, frees one that nothing keeps any more. */
-static void store(pfn_t pfn, const struct frame *frame) {
+static void store(pfn_t pfn, const struct frame *frame, uintptr_t place) {
     bool tied = palloc_state(pfn) != PALLOC_HELD;
     bool ties = !kept_by_counts(frame) || frame->mappings > 0 || frame->pins > 0;
+    tied_pages[frame->owner] += (size_t)ties - (size_t)tied;
     if (ties && !tied)
         palloc_tie(pfn);
     if (ties)
         palloc_word(pfn)->frame = pack(frame);
     else if (tied)
-        palloc_untie(pfn);
+        palloc_untie(pfn, place);
 }
 
 static void describe(pfn_t pfn, char *out, size_t bytes) {
@@ -143,9 +150,11 @@ static NORETURN void refuse(const char *call, pfn_t pfn, const char *why) {
 static void enter(const struct bootmap *map, enum bootmap_type type, enum frame_owner owner) {
     const struct frame frame = { .owner = owner };
     struct extent extent;
-    for (size_t index = 0; bootmap_next(map, &index, type, &extent);)
+    for (size_t index = 0; bootmap_next(map, &index, type, &extent);) {
         for (pfn_t pfn = extent.first; pfn < extent.end; pfn++)
             palloc_word(pfn)->frame = pack(&frame);
+        tied_pages[owner] += extent.end - extent.first;
+    }
 }
 
 static bool may_reclaim(pfn_t pfn) {
@@ -153,9 +162,18 @@ static bool may_reclaim(pfn_t pfn) {
     return frame.owner == FRAME_LOADER && frame.mappings == 0 && frame.pins == 0;
 }
 
+static void reclaimed(pfn_t first, size_t pages) {
+    (void)first;
+    tied_pages[FRAME_LOADER] -= pages;
+}
+
 void frame_init(const struct bootmap *map) {
-    static const struct palloc_frame_hooks hooks = { .describe = describe, .may_reclaim = may_reclaim };
+    static const struct palloc_frame_hooks hooks = { .describe = describe,
+                                                     .may_reclaim = may_reclaim,
+                                                     .reclaimed = reclaimed };
     palloc_lock();
+    for (unsigned i = 0; i < FRAME_OWNERS; i++)
+        tied_pages[i] = 0;
     enter(map, BOOTMAP_KERNEL, FRAME_KERNEL);
     enter(map, BOOTMAP_METADATA, FRAME_METADATA);
     enter(map, BOOTMAP_LOADER, FRAME_LOADER);
@@ -169,27 +187,65 @@ static bool is_kind(enum frame_owner owner) {
     return owner == FRAME_TABLE || owner == FRAME_POOL || owner == FRAME_HEAP;
 }
 
-void frame_own(pfn_t pfn, enum frame_owner owner) {
-    require(is_kind(owner), "frame_own(page 0x%x, %s): not a kind that owns pages", pfn, frame_owner_name(owner));
-    palloc_lock();
-    if (palloc_state(pfn) != PALLOC_HELD)
-        refuse("frame_own", pfn, "only a page that is held, and neither mapped nor pinned, can change its owner");
+/* The lock is held. */
+static void own(const char *call, pfn_t pfn, enum frame_owner owner) {
     const struct frame frame = { .owner = owner };
+    if (palloc_state(pfn) != PALLOC_HELD)
+        refuse(call, pfn, "only a page that is held, and neither mapped nor pinned, can change its owner");
     palloc_tie(pfn);
     palloc_drop_hold(pfn);
     palloc_word(pfn)->frame = pack(&frame);
+    tied_pages[owner]++;
+}
+
+static void disown(const char *call, pfn_t pfn, enum frame_owner owner, uintptr_t place) {
+    struct frame frame = look(pfn);
+    if (!is_kind(owner) || frame.owner != owner)
+        refuse(call, pfn, "it doesn't belong to the owner that gives it back");
+    if (frame.mappings > 0 || frame.pins > 0)
+        refuse(call, pfn, "it is still in use");
+    tied_pages[owner]--;
+    palloc_untie(pfn, place);
+}
+
+static void require_kind(const char *call, pfn_t pfn, enum frame_owner owner) {
+    require(is_kind(owner), "%s(page 0x%x, %s): not a kind that owns pages", call, pfn, frame_owner_name(owner));
+}
+
+void frame_own(pfn_t pfn, enum frame_owner owner) {
+    require_kind("frame_own", pfn, owner);
+    palloc_lock();
+    own("frame_own", pfn, owner);
     palloc_unlock();
 }
 
 void frame_disown(pfn_t pfn, enum frame_owner owner) {
     palloc_lock();
-    struct frame frame = look(pfn);
-    if (!is_kind(owner) || frame.owner != owner)
-        refuse("frame_disown", pfn, "it doesn't belong to the owner that gives it back");
-    if (frame.mappings > 0 || frame.pins > 0)
-        refuse("frame_disown", pfn, "it is still in use");
-    palloc_untie(pfn);
+    disown("frame_disown", pfn, owner, PALLOC_PLACE());
     palloc_unlock();
+}
+
+static size_t batch_end(size_t first, size_t count) {
+    return count - first < FRAME_BATCH ? count : first + FRAME_BATCH;
+}
+
+void frame_own_list(const pfn_t *list, size_t count, enum frame_owner owner) {
+    for (size_t i = 0; i < count;) {
+        require_kind("frame_own_list", list[0], owner);
+        palloc_lock();
+        for (size_t end = batch_end(i, count); i < end; i++)
+            own("frame_own_list", list[i], owner);
+        palloc_unlock();
+    }
+}
+
+void frame_disown_list(const pfn_t *list, size_t count, enum frame_owner owner) {
+    for (size_t i = 0; i < count;) {
+        palloc_lock();
+        for (size_t end = batch_end(i, count); i < end; i++)
+            disown("frame_disown_list", list[i], owner, PALLOC_PLACE());
+        palloc_unlock();
+    }
 }
 
 uint32_t frame_table_entries(pfn_t pfn, int change) {
@@ -250,7 +306,7 @@ int frame_map(pfn_t pfn, unsigned attributes) {
     int error = may_map(&frame, attributes);
     if (error == 0) {
         add_mapping(&frame, attributes);
-        store(pfn, &frame);
+        store(pfn, &frame, PALLOC_PLACE());
     }
     palloc_unlock();
     return error;
@@ -261,7 +317,7 @@ void frame_unmap(pfn_t pfn, unsigned attributes) {
     struct frame frame = look(pfn);
     if (!remove_mapping(&frame, attributes))
         refuse("frame_unmap", pfn, "it has no such mapping");
-    store(pfn, &frame);
+    store(pfn, &frame, PALLOC_PLACE());
     palloc_unlock();
 }
 
@@ -273,7 +329,7 @@ int frame_remap(pfn_t pfn, unsigned old_attributes, unsigned new_attributes) {
     int error = may_map(&frame, new_attributes);
     if (error == 0) {
         add_mapping(&frame, new_attributes);
-        store(pfn, &frame);
+        store(pfn, &frame, PALLOC_PLACE());
     }
     palloc_unlock();
     return error;
@@ -289,7 +345,7 @@ int frame_pin(pfn_t pfn) {
         error = ERR_LIMIT;
     } else {
         frame.pins++;
-        store(pfn, &frame);
+        store(pfn, &frame, PALLOC_PLACE());
     }
     palloc_unlock();
     return error;
@@ -301,7 +357,7 @@ void frame_unpin(pfn_t pfn) {
     if (frame.pins == 0)
         refuse("frame_unpin", pfn, "it has no pin");
     frame.pins--;
-    store(pfn, &frame);
+    store(pfn, &frame, PALLOC_PLACE());
     palloc_unlock();
 }
 
@@ -311,6 +367,8 @@ void frame_hand_over(pfn_t pfn) {
         refuse("frame_hand_over", pfn, "only a page that is held, and mapped or pinned, can be handed over");
     struct frame frame = look(pfn);
     frame.owner = FRAME_MAPPED;
+    tied_pages[FRAME_CALLER]--;
+    tied_pages[FRAME_MAPPED]++;
     palloc_drop_hold(pfn);
     palloc_word(pfn)->frame = pack(&frame);
     palloc_unlock();
@@ -325,19 +383,20 @@ struct frame frame_get(pfn_t pfn) {
     return frame;
 }
 
+/* What no other has is the callers', so the sum is right whatever changes meanwhile. */
 void frame_count(size_t pages[FRAME_OWNERS]) {
-    struct palloc_stats stats;
-    palloc_stats(&stats);
-    for (unsigned i = 0; i < FRAME_OWNERS; i++)
-        pages[i] = 0;
-    pages[FRAME_FREE] = stats.free + stats.cached;
-    pages[FRAME_CALLER] = stats.held;
-    palloc_lock();
+    size_t others = 0, total = 0;
     struct extent ram;
     for (size_t i = 0; palloc_ram(i, &ram); i++)
-        for (pfn_t pfn = ram.first; (pfn = palloc_next_tied(pfn, ram.end)) < ram.end; pfn++)
-            pages[look(pfn).owner]++;
+        total += ram.end - ram.first;
+    palloc_lock();
+    for (unsigned i = 0; i < FRAME_OWNERS; i++)
+        pages[i] = tied_pages[i];
+    pages[FRAME_FREE] = palloc_free_pages();
     palloc_unlock();
+    for (unsigned i = 0; i < FRAME_OWNERS; i++)
+        others += i == FRAME_CALLER ? 0 : pages[i];
+    pages[FRAME_CALLER] = total - others;
 }
 
 static void audit_page(pfn_t pfn) {
@@ -357,10 +416,16 @@ static void audit_page(pfn_t pfn) {
 }
 
 void frame_audit(void) {
+    size_t counted[FRAME_OWNERS] = { 0 };
     palloc_lock();
     struct extent ram;
     for (size_t i = 0; palloc_ram(i, &ram); i++)
-        for (pfn_t pfn = ram.first; (pfn = palloc_next_tied(pfn, ram.end)) < ram.end; pfn++)
+        for (pfn_t pfn = ram.first; (pfn = palloc_next_tied(pfn, ram.end)) < ram.end; pfn++) {
             audit_page(pfn);
+            counted[unpack(palloc_word(pfn)->frame).owner]++;
+        }
+    for (unsigned i = 0; i < FRAME_OWNERS; i++)
+        require(counted[i] == tied_pages[i], "frame F4: %zu tied pages of %s, but %zu are counted", counted[i],
+                frame_owner_name((enum frame_owner)i), tied_pages[i]);
     palloc_unlock();
 }

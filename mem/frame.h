@@ -56,6 +56,10 @@ void frame_init(const struct bootmap *map);
 void frame_own(pfn_t pfn, enum frame_owner owner);
 void frame_disown(pfn_t pfn, enum frame_owner owner);
 
+/* The same for lists. A wrong page is reported when its turn comes. Cost: one lock for every 64 pages. */
+void frame_own_list(const pfn_t *list, size_t count, enum frame_owner owner);
+void frame_disown_list(const pfn_t *list, size_t count, enum frame_owner owner);
+
 /* Entries in use of a page that is FRAME_TABLE: adds `change`, returns the new count. Another owner's page is left
  * alone and counts as in use for ever (tables that were made at boot). */
 uint32_t frame_table_entries(pfn_t pfn, int change);
@@ -88,10 +92,11 @@ void frame_hand_over(pfn_t pfn);
 /* What is known of a page, any number allowed. */
 struct frame frame_get(pfn_t pfn);
 
-/* Pages by owner, caches counted as free; the sum is palloc's total. Cost: linear in RAM. */
+/* Pages by owner, held ones as FRAME_CALLER and caches as free (palloc_stats() tells how many); the sum is palloc's
+ * total, always. Cost: linear in the caches. */
 void frame_count(size_t pages[FRAME_OWNERS]);
 
-/* Every described page's word fits its bits (invariants F1 to F3 in mem/frame.c). Cost: linear in RAM. */
+/* Every described page's word fits its bits (invariants F1 to F4 in mem/frame.c). Cost: linear in RAM. */
 void frame_audit(void);
 
 #ifdef __cplusplus

@@ -173,6 +173,7 @@ int mem_init(const struct mem_boot *request, const char **why) {
     if (error != 0)
         return error;
     frame_init(request->map);
+    palloc_watch();
     error = count_image(request, why);
     if (error != 0)
         return error;

@@ -4,449 +4,469 @@
  *      free run --------------> held -------------------------------> held and tied
  *        ^  ^                   | ^                                     |
  *        |  +------- pfree -----+ +--- last mapping or pin goes --------+ frame_hand_over, frame_own
- *        |                        palloc(1)                             v
+ *        |                      | |                                     v
  *        +--- drain, spill --- cached <--- last mapping or pin goes --- tied
  *
- * A page's state is three bits, in three bitmaps, so a run of any length changes state by words and not by pages:
+ * What a page is stands in one byte, its tag, and one bit, so that a run of any length changes hands by words:
  *
- *     free  held  tied
- *      1     0     0    in a free run (mem/palloc_runs.c)
- *      0     1     0    palloc's caller holds it
- *      0     1     1    the same, and it is mapped or pinned
- *      0     0     1    kept by mappings, pins or another owner (mem/frame.c); or never ours, and then it has no word
- *      0     0     0    in one processor's cache
+ *     tag              held   the page is
+ *     edge (1 to 239)   0     the first or last of a free run (mem/palloc_runs.c)
+ *     NONE              0     inside a free run or a cached one; or never ours
+ *     NONE              1     in a run that palloc's caller holds
+ *     HELD_ONE          0     held too; it was taken alone, and has no bit so that it needs no locked instruction
+ *     HELD_TIED, TIED   0     mapped, pinned or owned, and held or not: mem/frame.c has its word
+ *     CACHED            0     in one processor's stack
+ *     CACHED_RUN + k    0     the first of 2^k in one processor's stack
  *
  * Besides, each page of RAM has a word of 8 bytes. It belongs to mem/palloc_runs.c while the page is free, to
- * mem/frame.c while it is tied, and to nobody while it is held: a request of n pages writes no words for them, and
- * set-up writes words for the free runs alone, however much RAM there is.
+ * mem/frame.c while it is tied, and to nobody while it is held. A request of n pages writes n bits, and no word for
+ * each page. Set-up writes next to nothing, however much RAM there is (mem/palloc_tables.h).
  *
- * Invariants (palloc_audit() recounts them, and R1 to R5 of the runs):
- *   P1  the bits of a page are one of the five rows above; outside RAM they are the fourth.
- *   P2  a page whose bits are all 0 is in exactly one slot of one cache, and slots hold no others.
- *   P3  a cache's pages are of its zone; none is below 16 MiB; slots from `count` on are empty.
- *   P4  free + cached + held + tied is the number of pages of RAM, and the count of tied ones is that of the bits.
+ * Invariants (palloc_audit() recounts them, T1 and T2, and R1 to R5 of the runs):
+ *   P1  tag and bit of a page are one of the rows above. All the pages of a cached run but the first have NONE and 0.
+ *   P2  a page tagged as cached is in exactly one slot of one cache, and slots hold no others.
+ *   P3  a cache's pages are of its level's zone; none is below 16 MiB; slots from `count` on are empty.
+ *   P4  free + cached + held + tied is the number of pages of RAM, and the count of tied ones is that of the tags.
  *
- * Low memory is spent last. Zones are searched from the top. Each processor has one stack of single pages for each
- * zone but the lowest, and looks into a lower stack only once the zones above have no free run and its own stacks
- * above are empty. A request for pages below 4 GiB sees the stack of that zone alone. So caching never makes a request
- * take a lower page than it would have without, but for pages in other processors' stacks, 64 a zone and processor.
+ * Low memory is spent last. Zones are searched from the top. Each processor has stacks for the highest zone that has
+ * RAM and for the one below it, but for the lowest (mem/palloc_cache.h). It looks for a single page into the lower
+ * stack only once the zone above has no free run and its own stack above is empty; runs are cached for requests that
+ * may have the level's zone as their highest. So caching never makes a request take a lower page than it would have
+ * without, but for what lies in other processors' stacks.
  *
- * Before any request is refused all stacks are emptied into runs, where neighbours merge, and it is tried again.
+ * Before any request is refused all caches are emptied into runs, where neighbours merge, and it is tried again.
  *
- * Locking: one lock of rank PALLOC guards runs, tied bits, words and counts. A single page that is taken from or given
- * to the processor's own stack takes no lock: interrupts are off, slots change by exchange (mem/palloc_cache.h), and
- * the held bit by one locked instruction. Of two processors that free a page at once, exactly one sees it held. A page
- * that is freed while another processor ties it: the one clears held and then reads tied, the other sets tied and then
- * reads held, so at least one of them sees the mistake.
+ * Locking: one lock of rank PALLOC guards runs, words, ties and counts. What the processor's own cache serves takes no
+ * lock: interrupts are off, slots change by exchange, tags by bytes that nobody else writes, bits of a run by words as
+ * mem/bitmap.h says. Mistakes that two processors make at once on one page (both free it; one frees it, one maps it)
+ * are seen by one of them, or at the latest when the page is handed out again or unmapped: its tag or bits are then
+ * not what they must be. None goes unseen.
  *
- * Wrong frees are found before anything changes, by the bits alone. The length of a run isn't remembered, so that a
- * caller may give back any part; what it gives back must be held to the last page.
+ * Wrong frees are found before anything changes, by tags and bits alone. The length of a run isn't remembered, so that
+ * a caller may give back any part; what it gives back must be held to the last page.
  *
- * Cost: a single page from the stack is O(1), some dozens of instructions, and every 32nd moves a batch under the lock;
- * other requests as mem/palloc_runs.c says, and a step for each word of bits.
+ * Cost: see mem/palloc.h.
  *
  * Not done: no waiting for memory, no reserve for the kernel, no movable pages, no preference for a page by processor
  * (NUMA). Contents are not cleared. */
 #include <base/bits.h>
 #include <base/check.h>
 #include <base/fail.h>
-#include <base/lock.h>
-#include <base/percpu.h>
-#include <mem/bitmap.h>
 #include <mem/palloc_cache.h>
 #include <mem/palloc_report.h>
-#include <mem/palloc_runs.h>
-#include <mem/palloc_tables.h>
+#include <mem/palloc_search.h>
+#include <mem/palloc_trace.h>
 
-static struct {
-    struct lock lock;            /* L below */
-    struct palloc_tables tables; /* tied, free_map, words: L; held: shared, atomic; the rest never changes */
-    size_t tied_pages;           /* L; never ours not counted */
-} state = { .lock = LOCK_INIT("palloc", LOCK_RANK_PALLOC) };
+#define NOT_INLINE __attribute__((noinline))
 
-/* By processor; each element its owner's, but for stealing. No stack for the lowest zone. */
-static struct PERCPU_ALIGNED caches { struct palloc_cache zone[RUNS_ZONES]; } caches[CONFIG_PROCESSORS];
-
-/* --- Init -------------------------------------------------------------------------------------------------------- */
-
-static void enter_free(pfn_t first, pfn_t end) {
-    bitmap_clear_run(state.tables.tied, first, end);
-    state.tied_pages -= end - first;
-    runs_give(first, end - first);
+/* The level that serves a request for anything that a pointer can name. */
+static inline unsigned pointer_level(void) {
+    return sizeof(void *) < sizeof(uint64_t) ? palloc_levels.below_4g : 0;
 }
 
-int palloc_init(struct bootmap *map, uintptr_t address, palloc_map_function *map_pages, void *argument) {
-    lock_init(&state.lock, "palloc", LOCK_RANK_PALLOC);
-    int error = palloc_tables_make(&state.tables, map, address, map_pages, argument);
-    if (error != 0)
-        return error;
-    for (unsigned i = 0; i < CONFIG_PROCESSORS; i++)
-        for (unsigned zone = 0; zone < RUNS_ZONES; zone++)
-            cache_init(&caches[i].zone[zone]);
-    runs_init(state.tables.free_map, state.tables.words, state.tables.end);
-    state.tied_pages = state.tables.ram_pages;
-
-    struct extent extent;
-    for (size_t index = 0; bootmap_next(map, &index, BOOTMAP_FREE, &extent);)
-        enter_free(extent.first, extent.end);
-    return state.tied_pages < state.tables.ram_pages ? 0 : ERR_NO_MEMORY;
+static inline pfn_t pointer_limit(void) {
+    return sizeof(void *) < sizeof(uint64_t) ? (pfn_t)RUNS_DMA32_END : PFN_NONE;
 }
 
-void palloc_reclaim(pfn_t first, size_t pages) {
-    char what[128];
-    palloc_lock();
-    for (size_t i = 0; i < pages; i++) {
-        pfn_t pfn = first + (pfn_t)i;
-        if (i <= PFN_NONE - first && palloc_state(pfn) == PALLOC_TIED && palloc_may_reclaim(pfn))
-            continue;
-        palloc_describe(pfn, what, sizeof(what));
-        palloc_unlock();
-        panic("palloc_reclaim(page 0x%x, %zu pages): page 0x%x isn't the loader's: it is %s", first, pages, pfn, what);
-    }
-    if (pages > 0)
-        enter_free(first, first + (pfn_t)pages);
-    palloc_unlock();
+static inline struct palloc_cache *own_cache(unsigned level) {
+    return &percpu_this(palloc_caches)->level[level];
 }
 
-/* --- Caches ------------------------------------------------------------------------------------------------------ */
+/* --- Single pages ------------------------------------------------------------------------------------------------- */
 
-static void mark_held(pfn_t first, uint32_t pages) {
-    invariant(bitmap_find(state.tables.held, NULL, true, first, first + pages) == first + pages);
-    invariant(bitmap_find(state.tables.tied, NULL, true, first, first + pages) == first + pages);
-    bitmap_set_run_shared(state.tables.held, first, first + pages);
-}
-
-/* Interrupts are off. One page for the caller, and up to a batch less one for the stack. */
-static pfn_t refill(struct palloc_cache *cache, unsigned zone) {
-    pfn_t given = PFN_NONE;
-    uint32_t pages = 0;
-    lock_take(&state.lock);
-    for (uint32_t want = CACHE_BATCH; want > 0; want -= pages) {
-        pfn_t first = runs_take_scraps(zone, want, &pages);
-        if (first == PFN_NONE)
-            break;
-        for (uint32_t i = 0; i < pages; i++) {
-            if (given != PFN_NONE)
-                cache_push(cache, given);
-            given = first + i;
-        }
-    }
-    lock_release(&state.lock);
-    return given;
-}
-
-/* The lock is held. Pages that were pushed in order, up or down, go back as one run. */
-static void spill(struct palloc_cache *cache) {
-    pfn_t first = PFN_NONE;
-    uint32_t pages = 0;
-    for (unsigned i = 0; i < CACHE_BATCH; i++) {
-        pfn_t pfn = cache_pop(cache);
-        if (pfn == PFN_NONE)
-            break;
-        if (pages > 0 && pfn + 1 != first && pfn != first + pages) {
-            runs_give(first, pages);
-            pages = 0;
-        }
-        if (pages == 0 || pfn < first)
-            first = pfn;
-        pages++;
-    }
-    runs_give(first, pages);
+/* The page on top of the stack; PFN_NONE if there is none, or if another processor has taken that one. */
+static inline pfn_t take_one_hot(unsigned level) {
+    uintptr_t saved = port_interrupts_off();
+    pfn_t pfn = cache_pop_top(own_cache(level));
+    port_interrupts_restore(saved);
+    return pfn;
 }
 
 /* A single page from a zone's stack or runs, the highest zone first; never from the lowest. */
-static pfn_t take_one(unsigned highest_zone) {
+static pfn_t take_one(unsigned level) {
     uintptr_t saved = port_interrupts_off();
-    struct caches *mine = percpu_this(caches);
     pfn_t pfn = PFN_NONE;
-    for (unsigned zone = highest_zone; zone > RUNS_ZONE_LOW && pfn == PFN_NONE; zone--) {
-        pfn = cache_pop(&mine->zone[zone]);
-        if (pfn == PFN_NONE && runs_free(zone) > 0)
-            pfn = refill(&mine->zone[zone], zone);
-    }
-    if (pfn != PFN_NONE) {
-        bool was_not = bitmap_set_shared(state.tables.held, pfn);
-        invariant(was_not && !bitmap_get(state.tables.tied, pfn) && !bitmap_get(state.tables.free_map, pfn));
-        (void)was_not;
+    for (; level < CACHE_LEVELS && cache_zone(level) > RUNS_ZONE_LOW && pfn == PFN_NONE; level++) {
+        pfn = cache_pop(own_cache(level));
+        if (pfn == PFN_NONE)
+            pfn = cache_refill(level);
     }
     port_interrupts_restore(saved);
     return pfn;
 }
 
-/* Interrupts are off; the page's bits are all 0. False if it has to go to the runs, or needs room made there. */
-static bool give_to_cache(pfn_t pfn) {
-    unsigned zone = runs_zone(pfn);
-    struct palloc_cache *cache = &percpu_this(caches)->zone[zone];
-    if (zone == RUNS_ZONE_LOW || cache_is_full(cache))
+static inline bool give_one_hot(pfn_t pfn) {
+    if (__builtin_expect(pfn < palloc_levels.first, 0))
         return false;
-    cache_push(cache, pfn);
+    uintptr_t saved = port_interrupts_off();
+    bool given = tag_is_ready(pfn) && tag_get(pfn) == TAG_HELD_ONE && cache_push(own_cache(0), pfn);
+    port_interrupts_restore(saved);
+    return given;
+}
+
+/* Ends the holding of a page that isn't tied: false if there is none. Interrupts are off. */
+static bool drop_one(pfn_t pfn) {
+    if (!tag_is_ready(pfn))
+        return false;
+    if (tag_get(pfn) == TAG_HELD_ONE) {
+        tag_set(pfn, TAG_NONE);
+        return true;
+    }
+    return tag_get(pfn) == TAG_NONE && bitmap_clear_run(palloc_tables.held, pfn, 1);
+}
+
+static bool give_one(pfn_t pfn) {
+    uintptr_t saved = port_interrupts_off();
+    bool held = drop_one(pfn);
+    unsigned level = held ? cache_level(pfn, pfn) : (unsigned)CACHE_LEVELS;
+    if (held && (level == CACHE_LEVELS || !cache_push(own_cache(level), pfn))) {
+        lock_take(&palloc_tables.lock);
+        cache_give(pfn);
+        lock_release(&palloc_tables.lock);
+    }
+    port_interrupts_restore(saved);
+    return held;
+}
+
+/* --- Runs --------------------------------------------------------------------------------------------------------- */
+
+static NORETURN void report_overlap(pfn_t first, uint32_t pages) {
+    panic("palloc: pages 0x%x to 0x%x were free, but some are held: two processors freed them at once", first,
+          first + pages - 1);
+}
+
+static inline void mark_held(pfn_t first, uint32_t pages) {
+    if (pages == 1)
+        tag_set(first, TAG_HELD_ONE);
+    else if (__builtin_expect(!bitmap_set_run(palloc_tables.held, first, pages), 0))
+        report_overlap(first, pages);
+    palloc_step(pages / BITMAP_BITS);
+}
+
+/* Lengths that are cached: 2^order of 2 to 512. */
+static inline bool is_cached_length(uint32_t pages) {
+    return pages <= 1u << CACHE_ORDER_LAST && (pages & (pages - 1)) == 0;
+}
+
+static inline unsigned order_of(uint32_t pages) {
+    return (unsigned)__builtin_ctz(pages);
+}
+
+static inline pfn_t take_cached(unsigned level, uint32_t pages) {
+    unsigned order = order_of(pages);
+    uintptr_t saved = port_interrupts_off();
+    pfn_t first = cache_pop_run(&own_cache(level)->runs[order], order);
+    if (first != PFN_NONE)
+        mark_held(first, pages);
+    port_interrupts_restore(saved);
+    return first;
+}
+
+/* Also when no run will do but the caches aren't empty; the lock is held. */
+static pfn_t take_hard(unsigned zone, const struct search_request *request) {
+    pfn_t first = search_take(zone, request);
+    if (first == PFN_NONE && cache_drain())
+        first = search_take(zone, request);
+    return first;
+}
+
+static pfn_t take_searched(unsigned zone, const struct search_request *request) {
+    lock_take(&palloc_tables.lock);
+    pfn_t first = take_hard(zone, request);
+    if (first != PFN_NONE)
+        mark_held(first, request->pages);
+    lock_release(&palloc_tables.lock);
+    return first;
+}
+
+static NOT_INLINE pfn_t take_plain_hard(unsigned level, uint32_t pages) {
+    const struct search_request request = {
+        .pages = pages, .align = 1, .limit = level == 0 ? PFN_NONE : (pfn_t)RUNS_DMA32_END, .at = PFN_NONE
+    };
+    return take_searched(cache_zone(level), &request);
+}
+
+/* A run from the level's zone, or by the long way. */
+static NOT_INLINE pfn_t take_run(unsigned level, uint32_t pages) {
+    lock_take(&palloc_tables.lock);
+    pfn_t first = runs_take(cache_zone(level), pages);
+    if (__builtin_expect(first != PFN_NONE, 1))
+        mark_held(first, pages);
+    lock_release(&palloc_tables.lock);
+    return __builtin_expect(first != PFN_NONE, 1) ? first : take_plain_hard(level, pages);
+}
+
+static NOT_INLINE pfn_t take_single(unsigned level) {
+    pfn_t pfn = take_one(level);
+    return pfn != PFN_NONE ? pfn : take_plain_hard(level, 1);
+}
+
+static inline pfn_t take_several(unsigned level, uint32_t pages) {
+    if (pages == 0)
+        return PFN_NONE;
+    pfn_t first = is_cached_length(pages) ? take_cached(level, pages) : PFN_NONE;
+    return first != PFN_NONE ? first : take_run(level, pages);
+}
+
+/* Any run of the level's zone, or of a lower one. */
+static inline pfn_t take(unsigned level, uint32_t pages) {
+    if (pages != 1)
+        return take_several(level, pages);
+    pfn_t pfn = take_one_hot(level);
+    return __builtin_expect(pfn != PFN_NONE, 1) ? pfn : take_single(level);
+}
+
+/* --- Use ---------------------------------------------------------------------------------------------------------- */
+
+static inline void *pointer_to(pfn_t first) {
+    return first == PFN_NONE ? NULL : (void *)((uintptr_t)first << PAGE_SHIFT);
+}
+
+static pfn_t traced(pfn_t first, uint32_t pages, uintptr_t place) {
+    if (CONFIG_DEBUG && first != PFN_NONE)
+        trace_take(first, pages, place);
+    return first;
+}
+
+/* All but the hot path, in a function of its own: palloc() ends with a jump to it and saves no registers. */
+static NOT_INLINE void *palloc_slowly(uint32_t pages, uintptr_t place) {
+    if (pages != 0 && fail_here())
+        return NULL;
+    pfn_t first = pages == 1 ? take_single(pointer_level()) : take_several(pointer_level(), pages);
+    return pointer_to(traced(first, pages, place));
+}
+
+void *palloc(uint32_t num_pages) {
+    if (CONFIG_DEBUG || num_pages != 1)
+        return palloc_slowly(num_pages, PALLOC_PLACE());
+    pfn_t pfn = take_one_hot(pointer_level());
+    if (__builtin_expect(pfn == PFN_NONE, 0))
+        return palloc_slowly(num_pages, PALLOC_PLACE());
+    return (void *)((uintptr_t)pfn << PAGE_SHIFT);
+}
+
+pfn_t palloc_with(const struct palloc_request *request) {
+    uint32_t pages = request->pages, align = request->align > 1 ? request->align : 1, boundary = request->boundary;
+    require(is_power_of_two(align), "palloc_with(%u pages, align %u, limit 0x%x): align isn't a power of two", pages,
+            align, request->limit);
+    require(boundary == 0 || is_power_of_two(boundary),
+            "palloc_with(%u pages, align %u, limit 0x%x, boundary %u): boundary isn't a power of two", pages, align,
+            request->limit, boundary);
+    if (pages == 0 || fail_here())
+        return PFN_NONE;
+    bool below_end = request->limit != 0 && request->limit < palloc_tables.end;
+    pfn_t limit = below_end ? request->limit : PFN_NONE;
+    bool plain = align == 1 && boundary == 0 && !request->exact;
+    if (plain && limit == PFN_NONE)
+        return traced(take(0, pages), pages, PALLOC_PLACE());
+    if (plain && limit == RUNS_DMA32_END)
+        return traced(take(palloc_levels.below_4g, pages), pages, PALLOC_PLACE());
+    if ((boundary != 0 && boundary < pages) || (request->exact && request->at == PFN_NONE))
+        return PFN_NONE;
+    const struct search_request search = { .pages = pages,
+                                           .align = align,
+                                           .limit = limit,
+                                           .boundary = boundary,
+                                           .at = request->exact ? request->at : PFN_NONE };
+    return traced(take_searched(palloc_levels.zone, &search), pages, PALLOC_PLACE());
+}
+
+/* --- Giving back -------------------------------------------------------------------------------------------------- */
+
+static bool is_held(pfn_t pfn) {
+    return tag_is_ready(pfn) && (tag_get(pfn) == TAG_HELD_ONE || bitmap_get(palloc_tables.held, pfn));
+}
+
+/* How many pages from the first on the caller may give back. The last number there is is no page, so nothing wraps. */
+static uint32_t right_pages(pfn_t first, uint32_t pages) {
+    uint32_t right = 0;
+    while (right < pages && is_held(first + right))
+        right++;
+    return right;
+}
+
+static bool all_ready(pfn_t first, pfn_t last) {
+    for (uint32_t chunk = first >> CHUNK_SHIFT; chunk <= last >> CHUNK_SHIFT; chunk++)
+        if (!tag_is_ready(chunk << CHUNK_SHIFT))
+            return false;
     return true;
 }
 
-/* The lock is held, and give_to_cache() has refused. */
-static void give_to_runs(pfn_t pfn) {
-    unsigned zone = runs_zone(pfn);
-    struct palloc_cache *cache = &percpu_this(caches)->zone[zone];
-    if (zone == RUNS_ZONE_LOW) {
-        runs_give(pfn, 1);
+static inline bool are_ready(pfn_t first, pfn_t last) {
+    bool one_chunk = (first ^ last) >> CHUNK_SHIFT == 0;
+    return tag_is_ready(first) && (one_chunk || (first < last && tag_is_ready(last)));
+}
+
+/* A run that was taken as one goes into the processor's cache, if it is of such a length and there is room. */
+static inline bool give_cached(unsigned level, pfn_t first, uint32_t pages) {
+    pfn_t last = first + pages - 1;
+    if (__builtin_expect(!are_ready(first, last), 0))
+        return false;
+    uintptr_t saved = port_interrupts_off();
+    unsigned order = order_of(pages);
+    struct palloc_stack *stack = &own_cache(level)->runs[order];
+    bool given = cache_has_room(stack) && bitmap_clear_run(palloc_tables.held, first, pages);
+    if (given)
+        cache_push_run(stack, order, first);
+    port_interrupts_restore(saved);
+    return given;
+}
+
+/* The lock is held. Not all pages are held by their bits; by tags they may be. False if not. */
+static bool give_one_by_one(pfn_t first, uint32_t pages) {
+    if (right_pages(first, pages) != pages)
+        return false;
+    for (uint32_t i = 0; i < pages; i++)
+        drop_one(first + i);
+    runs_give(first, pages);
+    return true;
+}
+
+static bool give_run(pfn_t first, uint32_t pages) {
+    if (first >= palloc_tables.end || pages > palloc_tables.end - first || !all_ready(first, first + pages - 1))
+        return false;
+    lock_take(&palloc_tables.lock);
+    bool given = __builtin_expect(bitmap_clear_run(palloc_tables.held, first, pages), 1);
+    if (given)
+        runs_give(first, pages);
+    else
+        given = give_one_by_one(first, pages);
+    lock_release(&palloc_tables.lock);
+    palloc_step(pages / BITMAP_BITS);
+    return given;
+}
+
+static NOT_INLINE void give_by_lock(pfn_t first, uint32_t pages) {
+    if (pages == 1 ? give_one(first) : give_run(first, pages))
         return;
+    uint32_t right = right_pages(first, pages);
+    palloc_report_wrong_free(first, pages, right < pages ? first + right : first);
+}
+
+static NOT_INLINE void give_several(pfn_t first, uint32_t pages) {
+    if (pages == 0)
+        return;
+    unsigned level = is_cached_length(pages) ? cache_level(first, first + pages - 1) : (unsigned)CACHE_LEVELS;
+    if (level == CACHE_LEVELS || !give_cached(level, first, pages))
+        give_by_lock(first, pages);
+}
+
+/* Debug builds: so that nothing is filled that isn't the caller's. */
+static void trace_if_right(pfn_t first, uint32_t pages, uintptr_t place) {
+    if (right_pages(first, pages) == pages)
+        trace_give(first, pages, place);
+}
+
+void pfree(uint32_t page_id, uint32_t num_pages) {
+    if (CONFIG_DEBUG)
+        trace_if_right(page_id, num_pages, PALLOC_PLACE());
+    if (num_pages != 1)
+        give_several(page_id, num_pages);
+    else if (__builtin_expect(!give_one_hot(page_id), 0))
+        give_by_lock(page_id, 1);
+}
+
+/* --- Lists of single pages ---------------------------------------------------------------------------------------- */
+
+static size_t bulk_from_cache(pfn_t *list, size_t count) {
+    uintptr_t saved = port_interrupts_off();
+    struct palloc_cache *cache = own_cache(0);
+    size_t have = 0;
+    for (pfn_t pfn; have < count && (pfn = cache_pop(cache)) != PFN_NONE;)
+        list[have++] = pfn;
+    port_interrupts_restore(saved);
+    return have;
+}
+
+/* At most a batch, so that the lock is held for a bounded time. */
+static size_t bulk_from_runs(unsigned zone, pfn_t *list, size_t count) {
+    uint32_t want = count < CACHE_BATCH ? (uint32_t)count : (uint32_t)CACHE_BATCH, pages;
+    lock_take(&palloc_tables.lock);
+    pfn_t first = runs_take_scraps(zone, want, &pages);
+    lock_release(&palloc_tables.lock);
+    if (first == PFN_NONE)
+        return 0;
+    for (uint32_t i = 0; i < pages; i++) {
+        tag_set(first + i, TAG_HELD_ONE);
+        list[i] = first + i;
     }
-    spill(cache);
-    cache_push(cache, pfn);
+    return pages;
 }
 
-static void give_one(pfn_t pfn) {
-    if (give_to_cache(pfn))
-        return;
-    lock_take(&state.lock);
-    give_to_runs(pfn);
-    lock_release(&state.lock);
+bool palloc_bulk(pfn_t *list, size_t count) {
+    if (count > 0 && fail_here())
+        return false;
+    size_t have = bulk_from_cache(list, count), more = 1;
+    while (have < count && more > 0)
+        have += more = bulk_from_runs(cache_zone(0), list + have, count - have);
+    while (have < count && (list[have] = take_single(0)) != PFN_NONE)
+        have++;
+    if (have < count) {
+        for (size_t i = 0; i < have; i++)
+            give_one(list[i]);
+        return false;
+    }
+    for (size_t i = 0; CONFIG_DEBUG && i < count; i++)
+        trace_take(list[i], 1, PALLOC_PLACE());
+    return true;
 }
 
-/* The lock is held. False if there was nothing to drain. */
-static bool drain(void) {
-    bool any = false;
-    for (unsigned i = 0; i < CONFIG_PROCESSORS * RUNS_ZONES; i++)
-        for (unsigned slot = 0; slot < CACHE_SLOTS; slot++) {
-            pfn_t pfn = cache_steal(&caches[i / RUNS_ZONES].zone[i % RUNS_ZONES], slot);
-            if (pfn == PFN_NONE)
-                continue;
-            runs_give(pfn, 1);
-            any = true;
-        }
-    return any;
+void pfree_bulk(const pfn_t *list, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (!is_held(list[i]))
+            palloc_report_wrong_bulk(count, i, list[i]);
+    for (size_t i = 0; i < count; i++) {
+        bool held = is_held(list[i]); /* not if the list has it twice */
+        if (CONFIG_DEBUG && held)
+            trace_give(list[i], 1, PALLOC_PLACE());
+        if (!give_one_hot(list[i]) && !give_one(list[i]))
+            palloc_report_wrong_bulk(count, i, list[i]);
+    }
 }
 
 void palloc_drain(void) {
     palloc_lock();
-    drain();
+    cache_drain();
     palloc_unlock();
 }
 
-/* --- Use --------------------------------------------------------------------------------------------------------- */
-
-static pfn_t take_run(uint32_t pages, uint32_t align, pfn_t limit) {
-    palloc_lock();
-    pfn_t first = runs_take(pages, align, limit);
-    if (first == PFN_NONE && drain())
-        first = runs_take(pages, align, limit);
-    if (first != PFN_NONE)
-        mark_held(first, pages);
-    palloc_unlock();
-    return first;
-}
-
-static pfn_t take(uint32_t pages, uint32_t align, pfn_t limit) {
-    if (pages == 0 || fail_here())
-        return PFN_NONE;
-    if (limit == 0 || limit >= state.tables.end)
-        limit = PFN_NONE;
-    pfn_t first = PFN_NONE;
-    if (pages == 1 && align <= 1 && limit == PFN_NONE)
-        first = take_one(RUNS_ZONE_HIGH);
-    else if (pages == 1 && align <= 1 && limit == RUNS_DMA32_END)
-        first = take_one(RUNS_ZONE_DMA32);
-    return first != PFN_NONE ? first : take_run(pages, align > 1 ? align : 1, limit);
-}
-
-void *palloc(uint32_t num_pages) {
-    pfn_t limit = sizeof(void *) < sizeof(uint64_t) ? RUNS_DMA32_END : 0;
-    pfn_t first = take(num_pages, 1, limit);
-    return first == PFN_NONE ? NULL : (void *)((uintptr_t)first << PAGE_SHIFT);
-}
-
-pfn_t palloc_with(const struct palloc_request *request) {
-    require(request->align == 0 || is_power_of_two(request->align),
-            "palloc_with(%u pages, align %u, limit 0x%x): align isn't a power of two", request->pages, request->align,
-            request->limit);
-    return take(request->pages, request->align, request->limit);
-}
-
-/* The first page of a run that the caller may not give back; PFN_NONE if it may give back all. */
-static pfn_t first_wrong(uint32_t page_id, uint32_t num_pages) {
-    uint64_t end = (uint64_t)page_id + num_pages;
-    if (page_id >= state.tables.end)
-        return page_id;
-    pfn_t known_end = end < state.tables.end ? (pfn_t)end : state.tables.end;
-    pfn_t wrong = bitmap_find(state.tables.held, state.tables.tied, false, page_id, known_end);
-    return wrong == end ? PFN_NONE : wrong;
-}
-
-static void free_one(pfn_t pfn) {
-    uintptr_t saved = port_interrupts_off();
-    bool held = pfn < state.tables.end && bitmap_clear_shared(state.tables.held, pfn);
-    bool tied = held && bitmap_get(state.tables.tied, pfn);
-    if (tied)
-        bitmap_set_shared(state.tables.held, pfn);
-    else if (held)
-        give_one(pfn);
-    port_interrupts_restore(saved);
-    if (!held || tied)
-        palloc_report_wrong_free(pfn, 1, pfn);
-}
-
-void pfree(uint32_t page_id, uint32_t num_pages) {
-    if (num_pages == 1) {
-        free_one(page_id);
-        return;
-    }
-    if (num_pages == 0)
-        return;
-    palloc_lock();
-    pfn_t wrong = first_wrong(page_id, num_pages);
-    if (wrong == PFN_NONE) {
-        bitmap_clear_run_shared(state.tables.held, page_id, page_id + num_pages);
-        runs_give(page_id, num_pages);
-    }
-    palloc_unlock();
-    if (wrong != PFN_NONE)
-        palloc_report_wrong_free(page_id, num_pages, wrong);
-}
-
-/* --- Inspect ----------------------------------------------------------------------------------------------------- */
-
-enum palloc_state palloc_state(pfn_t pfn) {
-    const struct palloc_tables *tables = &state.tables;
-    if (pfn >= tables->end)
-        return PALLOC_NOT_RAM;
-    if (bitmap_get(tables->free_map, pfn))
-        return PALLOC_FREE;
-    bool held = bitmap_get(tables->held, pfn), tied = bitmap_get(tables->tied, pfn);
-    if (tied && !held)
-        return palloc_tables_has(tables, pfn) ? PALLOC_TIED : PALLOC_NOT_RAM;
-    if (tied)
-        return PALLOC_HELD_TIED;
-    return held ? PALLOC_HELD : PALLOC_CACHED;
-}
-
-pfn_t palloc_end(void) {
-    return state.tables.end;
-}
-
-bool palloc_ram(size_t index, struct extent *extent) {
-    if (index >= state.tables.ram_count)
-        return false;
-    *extent = state.tables.ram[index];
-    return true;
-}
-
-pfn_t palloc_next_taken(pfn_t from, pfn_t end) {
-    if (end > state.tables.end)
-        end = state.tables.end;
-    pfn_t held = bitmap_find(state.tables.held, NULL, true, from, end);
-    return bitmap_find(state.tables.tied, NULL, true, from, held);
-}
-
-static size_t count_cached(void) {
-    size_t pages = 0;
-    for (unsigned i = 0; i < CONFIG_PROCESSORS * RUNS_ZONES; i++)
-        for (unsigned slot = 0; slot < CACHE_SLOTS; slot++)
-            pages += cache_peek(&caches[i / RUNS_ZONES].zone[i % RUNS_ZONES], slot) != PFN_NONE;
-    return pages;
-}
-
-void palloc_stats(struct palloc_stats *stats) {
-    struct runs_stats runs;
-    palloc_lock();
-    runs_stats(&runs);
-    size_t low = runs_free(RUNS_ZONE_LOW), dma32 = runs_free(RUNS_ZONE_DMA32), high = runs_free(RUNS_ZONE_HIGH);
-    *stats = (struct palloc_stats){
-        .total = state.tables.ram_pages,
-        .free = low + dma32 + high,
-        .cached = count_cached(),
-        .tied = state.tied_pages,
-        .largest = runs.largest,
-        .runs = runs.runs,
-        .free_low = low,
-        .free_dma32 = low + dma32,
-        .metadata_bytes = state.tables.carved_bytes,
-    };
-    palloc_unlock();
-    stats->held = stats->total - stats->free - stats->cached - stats->tied;
-}
-
-/* --- Audit ------------------------------------------------------------------------------------------------------- */
-
-/* Each cached page is marked as held while it is counted, so that a second slot with it is seen. */
-static size_t audit_cache(unsigned processor, unsigned zone) {
-    const struct palloc_cache *cache = &caches[processor].zone[zone];
-    size_t pages = 0;
-    for (unsigned slot = 0; slot < CACHE_SLOTS; slot++) {
-        pfn_t pfn = cache_peek(cache, slot);
-        if (pfn == PFN_NONE)
-            continue;
-        require(slot < cache->count && zone != RUNS_ZONE_LOW && runs_zone(pfn) == zone,
-                "palloc P3: slot %u of %u of processor %u's cache for zone %u has page 0x%x", slot, cache->count,
-                processor, zone, pfn);
-        require(palloc_state(pfn) == PALLOC_CACHED && bitmap_set_shared(state.tables.held, pfn),
-                "palloc P2: page 0x%x is in processor %u's cache and elsewhere", pfn, processor);
-        pages++;
-    }
-    return pages;
-}
-
-static size_t audit_caches(void) {
-    size_t pages = 0;
-    for (unsigned i = 0; i < CONFIG_PROCESSORS * RUNS_ZONES; i++)
-        pages += audit_cache(i / RUNS_ZONES, i % RUNS_ZONES);
-    for (unsigned i = 0; i < CONFIG_PROCESSORS * RUNS_ZONES; i++)
-        for (unsigned slot = 0; slot < CACHE_SLOTS; slot++) {
-            pfn_t pfn = cache_peek(&caches[i / RUNS_ZONES].zone[i % RUNS_ZONES], slot);
-            if (pfn != PFN_NONE)
-                bitmap_clear_shared(state.tables.held, pfn);
-        }
-    return pages;
-}
-
-void palloc_audit(void) {
-    palloc_lock();
-    runs_audit();
-    struct palloc_counts counts;
-    palloc_tables_audit(&state.tables, &counts);
-    size_t cached = audit_caches();
-    require(cached == counts.none, "palloc P2: %zu pages are in caches, %zu have no state bit", cached, counts.none);
-    size_t in_runs = runs_free(RUNS_ZONE_LOW) + runs_free(RUNS_ZONE_DMA32) + runs_free(RUNS_ZONE_HIGH);
-    require(counts.tied == state.tied_pages && in_runs + cached + counts.held + counts.tied == state.tables.ram_pages,
-            "palloc P4: %zu free, %zu cached, %zu held, %zu tied (counted: %zu), of %zu pages", in_runs, cached,
-            counts.held, counts.tied, state.tied_pages, state.tables.ram_pages);
-    palloc_unlock();
-}
-
-/* --- For mem/frame.c --------------------------------------------------------------------------------------------- */
+/* --- For mem/frame.c ---------------------------------------------------------------------------------------------- */
 
 void palloc_lock(void) {
-    lock_take(&state.lock);
+    lock_take(&palloc_tables.lock);
 }
 
 void palloc_unlock(void) {
-    lock_release(&state.lock);
+    lock_release(&palloc_tables.lock);
 }
 
 union palloc_word *palloc_word(pfn_t pfn) {
-    invariant(palloc_tables_has(&state.tables, pfn));
-    return &state.tables.words[pfn];
+    invariant(palloc_tables_has(pfn));
+    return &palloc_tables.words[pfn];
 }
 
 void palloc_tie(pfn_t pfn) {
-    invariant(lock_is_held(&state.lock) && !bitmap_get(state.tables.tied, pfn));
-    bitmap_set_shared(state.tables.tied, pfn);
-    require(bitmap_get(state.tables.held, pfn), "page 0x%x was freed while another processor mapped or pinned it", pfn);
-    state.tied_pages++;
+    invariant(lock_is_held(&palloc_tables.lock));
+    require(drop_one(pfn), "page 0x%x was freed while another processor mapped or pinned it", pfn);
+    tag_set(pfn, TAG_HELD_TIED);
+    palloc_tables.tied++;
 }
 
-void palloc_untie(pfn_t pfn) {
-    invariant(lock_is_held(&state.lock) && bitmap_get(state.tables.tied, pfn));
-    bitmap_clear_shared(state.tables.tied, pfn);
-    state.tied_pages--;
-    if (!bitmap_get(state.tables.held, pfn) && !give_to_cache(pfn))
-        give_to_runs(pfn);
+void palloc_untie(pfn_t pfn, uintptr_t place) {
+    uint8_t tag = tag_get(pfn);
+    invariant(lock_is_held(&palloc_tables.lock) && tag_is_tied(tag));
+    palloc_tables.tied--;
+    if (tag == TAG_HELD_TIED) { /* by its bit from now on: it may be one of a run that is given back as one */
+        tag_set(pfn, TAG_NONE);
+        bitmap_set_run(palloc_tables.held, pfn, 1);
+        return;
+    }
+    if (CONFIG_DEBUG)
+        trace_give(pfn, 1, place);
+    cache_give(pfn);
 }
 
 void palloc_drop_hold(pfn_t pfn) {
-    invariant(lock_is_held(&state.lock) && palloc_state(pfn) == PALLOC_HELD_TIED);
-    bitmap_clear_shared(state.tables.held, pfn);
-}
-
-pfn_t palloc_next_tied(pfn_t first, pfn_t end) {
-    return bitmap_find(state.tables.tied, NULL, true, first, end);
+    invariant(lock_is_held(&palloc_tables.lock) && tag_get(pfn) == TAG_HELD_TIED);
+    tag_set(pfn, TAG_TIED);
 }

@@ -6,6 +6,7 @@
 #include <base/check.h>
 #include <base/fmt.h>
 #include <mem/palloc_report.h>
+#include <mem/palloc_trace.h>
 
 static const struct palloc_frame_hooks *hooks; /* written once, at boot */
 
@@ -16,6 +17,10 @@ void palloc_set_hooks(const struct palloc_frame_hooks *frame_hooks) {
 bool palloc_may_reclaim(pfn_t pfn) {
     require(hooks != NULL, "palloc_reclaim(page 0x%x): before frame_init()", pfn);
     return hooks->may_reclaim(pfn);
+}
+
+void palloc_reclaimed(pfn_t first, size_t pages) {
+    hooks->reclaimed(first, pages);
 }
 
 void palloc_describe(pfn_t pfn, char *out, size_t bytes) {
@@ -58,9 +63,22 @@ static void guess_mistake(uint32_t page_id, pfn_t wrong, char *out, size_t bytes
         fmt(out, bytes, "palloc never gave it");
 }
 
-void palloc_report_wrong_free(uint32_t page_id, uint32_t num_pages, pfn_t wrong) {
-    char what[160], mistake[128];
+static NORETURN void report(const char *call, uint32_t page_id, pfn_t wrong) {
+    char what[160], mistake[128], who[80];
     palloc_describe(wrong, what, sizeof(what));
     guess_mistake(page_id, wrong, mistake, sizeof(mistake));
-    panic("pfree(page 0x%x, %u pages): page 0x%x is %s: %s", page_id, num_pages, wrong, what, mistake);
+    trace_describe(wrong, who, sizeof(who));
+    panic("%s: page 0x%x is %s: %s%s", call, wrong, what, mistake, who);
+}
+
+void palloc_report_wrong_free(uint32_t page_id, uint32_t num_pages, pfn_t wrong) {
+    char call[64];
+    fmt(call, sizeof(call), "pfree(page 0x%x, %u pages)", page_id, num_pages);
+    report(call, page_id, wrong);
+}
+
+void palloc_report_wrong_bulk(size_t count, size_t index, pfn_t wrong) {
+    char call[64];
+    fmt(call, sizeof(call), "pfree_bulk(%zu pages), entry %zu", count, index);
+    report(call, wrong, wrong);
 }

@@ -14,8 +14,14 @@ extern "C" {
  * mistake. */
 NORETURN void palloc_report_wrong_free(uint32_t page_id, uint32_t num_pages, pfn_t wrong);
 
+/* The same for entry `index` of the list of `count` pages that pfree_bulk() was given. */
+NORETURN void palloc_report_wrong_bulk(size_t count, size_t index, pfn_t wrong);
+
 /* mem/frame.c says that the page is the loader's, and nothing else keeps it. The lock is held. */
 bool palloc_may_reclaim(pfn_t pfn);
+
+/* Tells mem/frame.c that the loader's pages are free. The lock is held. */
+void palloc_reclaimed(pfn_t first, size_t pages);
 
 #ifdef __cplusplus
 }

@@ -1,53 +1,46 @@
-/* mem/palloc_runs.h - the free runs of palloc: the lists behind the lock.
+/* mem/palloc_runs.h - the free runs of palloc: giving and taking.
  *
- * Layer: inside mem/palloc. Knows free and not free, and nothing of holders, ties and caches.
+ * Layer: inside mem/palloc. Knows edges and lengths, and nothing of holders, ties and caches.
  * Context: the lock of rank PALLOC is held from before each call. Cost: see mem/palloc_runs.c. */
 #ifndef MEM_PALLOC_RUNS_H
 #define MEM_PALLOC_RUNS_H
 
-#include <mem/palloc.h>
+#include <mem/palloc_bins.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-enum {
-    RUNS_ZONE_LOW,   /* below 16 MiB */
-    RUNS_ZONE_DMA32, /* below 4 GiB */
-    RUNS_ZONE_HIGH,
-    RUNS_ZONES,
+/* Free pages in a row. 0 pages: none. */
+struct run {
+    pfn_t first;
+    uint32_t pages;
 };
-enum { RUNS_LOW_END = 1 << 12, RUNS_DMA32_END = 1 << 20 };
 
-static inline unsigned runs_zone(pfn_t pfn) {
-    return (unsigned)(pfn >= RUNS_LOW_END) + (unsigned)(pfn >= RUNS_DMA32_END);
-}
+/* No runs. The tables are made. */
+void runs_init(void);
 
-/* Starts empty. Bit p of `free_map` says that page p is in a free run, word p of `words` is the page's while it is;
- * both reach to page `end`, and all bits of the map are 0 now. */
-void runs_init(uintptr_t *free_map, union palloc_word *words, pfn_t end);
-
-/* Enters pages that aren't free, merging them with their neighbours. */
+/* Enters pages that aren't free, merging them with their neighbours. Their tags are 0, or it is one page. */
 void runs_give(pfn_t first, uint32_t pages);
 
-/* Takes a run as requested from the highest zone that has one: PFN_NONE only if there is none anywhere. `pages` and
- * `align` are at least 1, `limit` is an end. */
-pfn_t runs_take(uint32_t pages, uint32_t align, pfn_t limit);
+/* Any run of `pages` from the zone. PFN_NONE if there is none; also, for more than RUNS_EXACT pages, if the longest is
+ * in the bin of that length: then it may or may not do. */
+pfn_t runs_take(unsigned zone, uint32_t pages);
 
 /* Takes the end of the shortest run of a zone, at most `most` pages: for a cache, which doesn't need them contiguous.
  * *pages is how many; PFN_NONE when the zone has none. */
 pfn_t runs_take_scraps(unsigned zone, uint32_t most, uint32_t *pages);
 
+/* Takes pages out of a run of the zone's lists. */
+void runs_cut_in(struct zone *zone, struct run run, pfn_t first, uint32_t pages);
+
+/* The run that begins at this page, in its zone. */
+static inline struct run runs_from(pfn_t first) {
+    return (struct run){ first, length_from(first) };
+}
+
 /* Pages in a zone's runs. May also be called without the lock: then it is a hint. */
 size_t runs_free(unsigned zone);
-
-struct runs_stats {
-    size_t largest, runs; /* a run that crosses the border of a zone counts as one */
-};
-void runs_stats(struct runs_stats *stats);
-
-/* Checks R1 to R5; panics with the first contradiction. Cost: linear in RAM. */
-void runs_audit(void);
 
 #ifdef __cplusplus
 }

@@ -4,34 +4,60 @@
  * later would be owned twice. The RAM extents are the union of free and carved pages and the image, which carving
  * doesn't change, so they can be noted in between.
  *
- * The words of an extent lie in descriptor pages, each for 512 pages of RAM. Two extents less than that apart may
- * share one, which is then mapped for the first of them. Contiguous pages are preferred, since few mappings describe
- * them; on a map in pieces each refusal halves the size that is asked for, down to single pages.
+ * Of each array, the pages of descriptors that have something to say of RAM are backed. Two extents near to one another
+ * may share one, which is then mapped for the first of them. Tags and held bits reach one page further on both sides,
+ * for the neighbours that are looked at. Contiguous pages are preferred, since few mappings describe them; on a map in
+ * pieces each refusal halves the size that is asked for, down to single pages.
  *
- * Not done: the bitmaps are not sparse. A map with RAM at 1 TiB needs 96 MiB of them, whatever lies between. */
+ * Nothing but the ready bytes and the list of extents is written here: a machine's set-up costs the same whatever
+ * memory it has, but for 1 byte in 16 MiB of addresses and what the descriptors' own pages need (mem/palloc.c). */
 #include <base/bits.h>
 #include <base/check.h>
 #include <base/string.h>
-#include <mem/bitmap.h>
 #include <mem/palloc_tables.h>
+#include <mem/palloc_trace.h>
 
-enum { WORDS_IN_PAGE = 4096 / sizeof(union palloc_word) };
+struct palloc_tables palloc_tables = { .lock = LOCK_INIT("palloc", LOCK_RANK_PALLOC) };
+size_t palloc_step_count;
+
+/* An array with `bits` bits for each page; `border` pages more on both sides of RAM. */
+struct array {
+    uint64_t offset, bytes;
+    unsigned bits, border;
+};
 
 struct layout {
-    uint64_t words_bytes, bitmap_bytes, total_bytes;
+    struct array words, tags, held, traces, filled;
+    uint64_t whole_offset, whole_bytes, total_bytes;
+    uint32_t chunks;
     size_t ram_count;
 };
+
+static void add_array(struct layout *layout, struct array *array, uint64_t pages, unsigned bits, unsigned border) {
+    uint64_t bytes = round_up((pages * bits + 7) / 8, PAGE_SIZE);
+    *array = (struct array){ .offset = layout->total_bytes, .bytes = bytes, .bits = bits, .border = border };
+    layout->total_bytes += bytes;
+}
 
 static struct layout layout_of(const struct bootmap *map) {
     struct layout layout = { .ram_count = 0 };
     struct extent extent;
     for (size_t index = 0; bootmap_next_ram(map, &index, &extent);)
         layout.ram_count++;
-    uint64_t end = bootmap_end(map);
-    layout.words_bytes = round_up(end * sizeof(union palloc_word), PAGE_SIZE);
-    layout.bitmap_bytes = bitmap_words(end) * sizeof(uintptr_t);
-    uint64_t tables_bytes = 3 * layout.bitmap_bytes + layout.ram_count * sizeof(struct extent);
-    layout.total_bytes = layout.words_bytes + round_up(tables_bytes, PAGE_SIZE);
+    pfn_t end = bootmap_end(map);
+    layout.chunks = (end >> CHUNK_SHIFT) + 1;
+    uint64_t pages = (uint64_t)layout.chunks << CHUNK_SHIFT;
+    add_array(&layout, &layout.words, end, 64, 0);
+    add_array(&layout, &layout.tags, pages, 8, 1);
+    add_array(&layout, &layout.held, pages, 1, 1);
+    if (CONFIG_DEBUG) {
+        add_array(&layout, &layout.traces, end, 8 * sizeof(struct palloc_trace), 0);
+        add_array(&layout, &layout.filled, pages, 1, 1);
+    }
+    layout.whole_offset = layout.total_bytes;
+    layout.whole_bytes = round_up(layout.chunks, sizeof(struct extent)) + layout.ram_count * sizeof(struct extent);
+    layout.whole_bytes = round_up(layout.whole_bytes, PAGE_SIZE);
+    layout.total_bytes += layout.whole_bytes;
     return layout;
 }
 
@@ -40,8 +66,11 @@ size_t palloc_metadata_bytes(const struct bootmap *map) {
     return bytes <= SIZE_MAX ? (size_t)bytes : (size_t)round_down(SIZE_MAX, PAGE_SIZE);
 }
 
+/* --- Backing ------------------------------------------------------------------------------------------------------ */
+
 struct builder {
     struct bootmap *map;
+    uintptr_t address;
     palloc_map_function *map_pages;
     void *argument;
     size_t carved_pages;
@@ -68,15 +97,18 @@ static int back(struct builder *builder, uintptr_t address, size_t pages) {
     return 0;
 }
 
-static int back_words(struct builder *builder, const struct palloc_tables *tables) {
-    size_t backed = 0; /* descriptor pages below this one are */
-    for (size_t i = 0; i < tables->ram_count; i++) {
-        size_t first = tables->ram[i].first / WORDS_IN_PAGE, end = (tables->ram[i].end - 1) / WORDS_IN_PAGE + 1;
+static int back_array(struct builder *builder, const struct array *array) {
+    uint64_t backed = 0; /* descriptor pages below this one are */
+    for (size_t i = 0; i < palloc_tables.ram_count; i++) {
+        const struct extent *ram = &palloc_tables.ram[i];
+        uint64_t low = (uint64_t)ram->first - array->border, high = (uint64_t)ram->end - 1 + array->border;
+        uint64_t first = low * array->bits / 8 >> PAGE_SHIFT, end = (high * array->bits / 8 >> PAGE_SHIFT) + 1;
         if (first < backed)
             first = backed;
         if (first >= end)
             continue;
-        int error = back(builder, (uintptr_t)tables->words + (first << PAGE_SHIFT), end - first);
+        uintptr_t at = builder->address + (uintptr_t)array->offset + (uintptr_t)(first << PAGE_SHIFT);
+        int error = back(builder, at, (size_t)(end - first));
         if (error != 0)
             return error;
         backed = end;
@@ -84,96 +116,107 @@ static int back_words(struct builder *builder, const struct palloc_tables *table
     return 0;
 }
 
-static void write_start(struct palloc_tables *tables, const struct bootmap *map, const struct layout *layout) {
-    memset(tables->free_map, 0, (size_t)layout->bitmap_bytes);
-    memset(tables->held, 0, (size_t)layout->bitmap_bytes);
-    memset(tables->tied, 0xff, (size_t)layout->bitmap_bytes);
-    size_t index = 0;
-    while (bootmap_next_ram(map, &index, &tables->ram[tables->ram_count])) {
-        const struct extent *extent = &tables->ram[tables->ram_count++];
-        tables->ram_pages += extent->end - extent->first;
-    }
-    invariant(tables->ram_count == layout->ram_count);
+static int back_debug(struct builder *builder, const struct layout *layout) {
+    size_t before = builder->carved_pages;
+    int error = back_array(builder, &layout->traces);
+    if (error == 0)
+        error = back_array(builder, &layout->filled);
+    palloc_tables.debug_bytes = (builder->carved_pages - before) << PAGE_SHIFT;
+    return error;
 }
 
-int palloc_tables_make(struct palloc_tables *tables, struct bootmap *map, uintptr_t address,
-                       palloc_map_function *map_pages, void *argument) {
+static void note_ram(const struct bootmap *map, const struct layout *layout) {
+    memset(palloc_tables.ready, 0, layout->chunks);
+    size_t index = 0;
+    while (bootmap_next_ram(map, &index, &palloc_tables.ram[palloc_tables.ram_count])) {
+        const struct extent *extent = &palloc_tables.ram[palloc_tables.ram_count++];
+        palloc_tables.ram_pages += extent->end - extent->first;
+    }
+    invariant(palloc_tables.ram_count == layout->ram_count);
+}
+
+static void place(const struct bootmap *map, uintptr_t address, const struct layout *layout) {
+    uintptr_t whole = address + (uintptr_t)layout->whole_offset;
+    palloc_tables = (struct palloc_tables){
+        .lock = LOCK_INIT("palloc", LOCK_RANK_PALLOC),
+        .tags = (uint8_t *)(address + (uintptr_t)layout->tags.offset),
+        .words = (union palloc_word *)(address + (uintptr_t)layout->words.offset),
+        .held = (uintptr_t *)(address + (uintptr_t)layout->held.offset),
+        .ready = (uint8_t *)whole,
+        .chunks = layout->chunks,
+        .end = bootmap_end(map),
+        .ram = (struct extent *)(whole + (uintptr_t)round_up(layout->chunks, sizeof(struct extent))),
+    };
+    if (CONFIG_DEBUG) {
+        palloc_tables.traces = (struct palloc_trace *)(address + (uintptr_t)layout->traces.offset);
+        palloc_tables.filled = (uintptr_t *)(address + (uintptr_t)layout->filled.offset);
+    }
+}
+
+int palloc_tables_make(struct bootmap *map, uintptr_t address, palloc_map_function *map_pages, void *argument) {
     const struct layout layout = layout_of(map);
     require(address % PAGE_SIZE == 0, "palloc_init: address 0x%zx isn't page-aligned", (size_t)address);
     if (layout.total_bytes > UINTPTR_MAX - address)
         return ERR_NO_MEMORY;
-
-    uintptr_t bits = address + (uintptr_t)layout.words_bytes, step = (uintptr_t)layout.bitmap_bytes;
-    *tables = (struct palloc_tables){
-        .end = bootmap_end(map),
-        .words = (union palloc_word *)address,
-        .free_map = (uintptr_t *)bits,
-        .held = (uintptr_t *)(bits + step),
-        .tied = (uintptr_t *)(bits + 2 * step),
-        .ram = (struct extent *)(bits + 3 * step),
-    };
-    struct builder builder = { map, map_pages, argument, 0 };
-    size_t table_pages = (size_t)((layout.total_bytes - layout.words_bytes) >> PAGE_SHIFT);
-    int error = back(&builder, bits, table_pages);
+    place(map, address, &layout);
+    struct builder builder = { map, address, map_pages, argument, 0 };
+    int error = back(&builder, (uintptr_t)palloc_tables.ready, (size_t)(layout.whole_bytes >> PAGE_SHIFT));
     if (error != 0)
         return error;
-    write_start(tables, map, &layout);
-    error = back_words(&builder, tables);
-    tables->carved_bytes = builder.carved_pages << PAGE_SHIFT;
-    return error;
+    note_ram(map, &layout);
+    error = back_array(&builder, &layout.words);
+    if (error == 0)
+        error = back_array(&builder, &layout.tags);
+    if (error == 0)
+        error = back_array(&builder, &layout.held);
+    palloc_tables.carved_bytes = builder.carved_pages << PAGE_SHIFT;
+    return error == 0 && CONFIG_DEBUG ? back_debug(&builder, &layout) : error;
 }
 
-bool palloc_tables_has(const struct palloc_tables *tables, pfn_t pfn) {
+/* --- Extents and chunks ------------------------------------------------------------------------------------------- */
+
+size_t palloc_tables_extent(pfn_t pfn) {
+    const struct extent *ram = palloc_tables.ram;
     size_t low = 0,
-           high = tables->ram_count; /* extents before `low` end at or before the page; from `high` on after it */
+           high = palloc_tables.ram_count; /* those before `low` end at or before the page; from `high` after */
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (tables->ram[middle].end <= pfn)
+        if (ram[middle].end <= pfn)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < tables->ram_count && tables->ram[low].first <= pfn;
+    return low;
 }
 
-/* --- Audit ------------------------------------------------------------------------------------------------------- */
-
-/* Without the compiler's own, which may call a library that a kernel doesn't link. */
-static size_t count_bits(uintptr_t word) {
-    size_t bits = 0;
-    for (; word != 0; word &= word - 1)
-        bits++;
-    return bits;
+bool palloc_tables_has(pfn_t pfn) {
+    size_t index = palloc_tables_extent(pfn);
+    return index < palloc_tables.ram_count && palloc_tables.ram[index].first <= pfn;
 }
 
-static void audit_ram(const struct palloc_tables *tables, const struct extent *extent, struct palloc_counts *counts) {
-    for (pfn_t at = extent->first, next; at < extent->end; at = next) {
-        uintptr_t mask = bitmap_mask(at, extent->end, &next);
-        uintptr_t in_run = tables->free_map[at / BITMAP_BITS] & mask;
-        uintptr_t held = tables->held[at / BITMAP_BITS] & mask, tied = tables->tied[at / BITMAP_BITS] & mask;
-        require((in_run & (held | tied)) == 0, "palloc P1: pages 0x%x to 0x%x: free 0x%zx held 0x%zx tied 0x%zx", at,
-                next - 1, (size_t)in_run, (size_t)held, (size_t)tied);
-        counts->held += count_bits(held & ~tied);
-        counts->tied += count_bits(tied);
-        counts->none += count_bits(mask & ~(in_run | held | tied));
+static void clear_traces(pfn_t first, pfn_t end) {
+    for (size_t i = palloc_tables_extent(first); i < palloc_tables.ram_count; i++) {
+        pfn_t low = palloc_tables.ram[i].first, high = palloc_tables.ram[i].end;
+        if (low >= end)
+            return;
+        low = low > first ? low : first;
+        high = high < end ? high : end;
+        memset(&palloc_tables.traces[low], 0, (high - low) * sizeof(struct palloc_trace));
     }
 }
 
-static void audit_hole(const struct palloc_tables *tables, pfn_t first, pfn_t end) {
-    bool untouched = bitmap_find(tables->free_map, NULL, true, first, end) == end &&
-                     bitmap_find(tables->held, NULL, true, first, end) == end &&
-                     bitmap_find(tables->tied, NULL, false, first, end) == end;
-    require(untouched, "palloc P1: a page from 0x%x to 0x%x, which are never ours, is free, held or not tied", first,
-            end - 1);
-}
-
-void palloc_tables_audit(const struct palloc_tables *tables, struct palloc_counts *counts) {
-    *counts = (struct palloc_counts){ 0, 0, 0 };
-    pfn_t hole = 0;
-    for (size_t i = 0; i < tables->ram_count; i++) {
-        const struct extent *extent = &tables->ram[i];
-        audit_hole(tables, hole, extent->first);
-        audit_ram(tables, extent, counts);
-        hole = extent->end;
+void palloc_tables_clear(pfn_t first, pfn_t last) {
+    enum { BITS_BYTES = CHUNK_PAGES / 8 };
+    for (uint32_t chunk = first >> CHUNK_SHIFT; chunk <= last >> CHUNK_SHIFT; chunk++) {
+        if (palloc_tables.ready[chunk])
+            continue;
+        memset(&palloc_tables.tags[(size_t)chunk << CHUNK_SHIFT], 0, CHUNK_PAGES);
+        memset((uint8_t *)palloc_tables.held + (size_t)chunk * BITS_BYTES, 0, BITS_BYTES);
+        if (CONFIG_DEBUG) {
+            memset((uint8_t *)palloc_tables.filled + (size_t)chunk * BITS_BYTES, 0, BITS_BYTES);
+            pfn_t begin = chunk << CHUNK_SHIFT;
+            clear_traces(begin, begin + CHUNK_PAGES > begin ? begin + CHUNK_PAGES : PFN_NONE);
+        }
+        __atomic_store_n(&palloc_tables.ready[chunk], 1, __ATOMIC_RELEASE);
     }
 }

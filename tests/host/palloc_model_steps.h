@@ -53,7 +53,7 @@ static void model_palloc(struct model *model) {
 }
 
 static void model_palloc_with(struct model *model) {
-    struct palloc_request request = { model_length(model), 1u << model_number(model, 10), 0 };
+    struct palloc_request request = { .pages = model_length(model), .align = 1u << model_number(model, 10) };
     if (model_number(model, 2) == 0)
         request.limit = model_number(model, 3) == 0 ? MODEL_DMA32 : model_any_page(model);
     if (request.limit != 0 && model_number(model, 4) == 0)

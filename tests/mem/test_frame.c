@@ -133,7 +133,7 @@ TEST(frame_hand_over_leaves_the_page_to_its_mappings) {
     expect_equal(palloc_state(pfn), PALLOC_TIED);
     expect_panic(
         "pfree(page 0x*, 1 pages): page 0x* is kept by mappings, mapped 1 times (1 writable, 0 executable), pinned 0 "
-        "times: palloc's caller doesn't hold it, or doesn't any more",
+        "times: palloc's caller doesn't hold it, or doesn't any more*",
         pfree(pfn, 1));
     frame_unmap(pfn, PAGE_WRITE);
     expect(is_free(pfn));
@@ -174,7 +174,7 @@ TEST(pfree_refuses_a_mapped_or_pinned_page) {
     fmt(should, sizeof(should),
         "pfree(page 0x%x, 3 pages): page 0x%x is held by palloc's caller, mapped 1 times (0 writable, 1 executable), "
         "pinned 1 "
-        "times: unmap and unpin it first, or hand it over to its mappings",
+        "times: unmap and unpin it first, or hand it over to its mappings*",
         first, first + 1);
     expect_panic(should, pfree(first, 3));
     expect_panic("pfree(page 0x*, 1 pages): page 0x* is held by palloc's caller, mapped 1 times *",

@@ -1,0 +1,230 @@
+/* Layer 2, the processors' stacks: what of them needs the lock, and their audit.
+ *
+ * Single pages move in batches. Runs don't: one that finds its stack full goes to the free runs, and a request that
+ * finds it empty takes from there. So a batch's pages, which come from the shortest free runs, break no long ones. */
+#include <base/check.h>
+#include <mem/palloc_cache.h>
+
+struct palloc_caches palloc_caches[CONFIG_PROCESSORS];
+struct palloc_levels palloc_levels;
+
+/* --- Init --------------------------------------------------------------------------------------------------------- */
+
+enum { RUN_PAGES_MAX = 2048, RUN_SHARE = 64 };
+
+/* Slots by order, halved from the top until all of them together are within the bound. */
+static void size_stacks(struct palloc_cache *cache, size_t zone_pages) {
+    static const uint8_t most[CACHE_ORDER_LAST + 1] = { 0, 8, 8, 8, 8, 8, 4, 2, 1, 1 };
+    size_t bound = zone_pages / RUN_SHARE < RUN_PAGES_MAX ? zone_pages / RUN_SHARE : RUN_PAGES_MAX;
+    for (unsigned order = 1; order <= CACHE_ORDER_LAST; order++) {
+        uint32_t room = most[order];
+        while (room << order > bound / 2)
+            room /= 2;
+        cache->runs[order].room = room;
+    }
+}
+
+static size_t level_pages(unsigned level) {
+    size_t pages = 0;
+    for (size_t i = 0; i < palloc_tables.ram_count; i++) {
+        const struct extent *ram = &palloc_tables.ram[i];
+        const struct zone *zone = &palloc_zones[cache_zone(level)];
+        pfn_t first = ram->first > zone->first ? ram->first : zone->first;
+        pfn_t end = ram->end < zone->end ? ram->end : zone->end;
+        pages += first < end ? end - first : 0;
+    }
+    return pages;
+}
+
+static void init_one(struct palloc_cache *cache, unsigned level) {
+    bool used = cache_zone(level) > RUNS_ZONE_LOW;
+    *cache = (struct palloc_cache){ .room = used ? CACHE_SINGLES : 0 };
+    for (unsigned i = 0; i < CACHE_SINGLES; i++)
+        cache->slots[i] = PFN_NONE;
+    for (unsigned order = 1; order <= CACHE_ORDER_LAST; order++)
+        for (unsigned i = 0; i < CACHE_RUNS; i++)
+            cache->runs[order].slots[i] = PFN_NONE;
+    if (used)
+        size_stacks(cache, level_pages(level));
+}
+
+void cache_init(void) {
+    unsigned zone = palloc_tables.end == 0 ? 0 : runs_zone(palloc_tables.end - 1);
+    palloc_levels = (struct palloc_levels){
+        .zone = zone,
+        .first = zone == RUNS_ZONE_LOW ? PFN_NONE : palloc_zones[zone].first,
+        .below_4g = zone == RUNS_ZONE_HIGH ? 1 : 0,
+    };
+    for (unsigned i = 0; i < CONFIG_PROCESSORS; i++)
+        for (unsigned level = 0; level < CACHE_LEVELS; level++)
+            init_one(&palloc_caches[i].level[level], level);
+}
+
+void cache_report_changed(pfn_t pfn) {
+    panic("palloc: page 0x%x lay in a processor's cache, but its tag is %u by now: two processors freed it at once, or "
+          "one mapped it while another freed it",
+          pfn, tag_get(pfn));
+}
+
+/* --- Batches ------------------------------------------------------------------------------------------------------ */
+
+static bool has_runs(const struct palloc_cache *cache) {
+    uint32_t any = 0;
+    for (unsigned order = 1; order <= CACHE_ORDER_LAST; order++)
+        any |= cache->runs[order].count;
+    return any != 0;
+}
+
+/* The lock is held. */
+static void unload(struct palloc_cache *cache) {
+    for (unsigned order = 1; order <= CACHE_ORDER_LAST; order++)
+        for (pfn_t first; (first = cache_pop_run(&cache->runs[order], order)) != PFN_NONE;)
+            runs_give(first, 1u << order);
+}
+
+pfn_t cache_refill(unsigned level) {
+    struct palloc_cache *cache = &percpu_this(palloc_caches)->level[level];
+    pfn_t given = PFN_NONE;
+    uint32_t pages = 0;
+    if (runs_free(cache_zone(level)) == 0 && !has_runs(cache))
+        return PFN_NONE;
+    lock_take(&palloc_tables.lock);
+    if (runs_free(cache_zone(level)) == 0)
+        unload(cache);
+    for (uint32_t want = CACHE_BATCH; want > 0; want -= pages) {
+        pfn_t first = runs_take_scraps(cache_zone(level), want, &pages);
+        if (first == PFN_NONE)
+            break;
+        for (uint32_t i = 0; i < pages; i++) {
+            if (given != PFN_NONE)
+                cache_push(cache, given);
+            given = first + i;
+        }
+    }
+    lock_release(&palloc_tables.lock);
+    if (given != PFN_NONE)
+        tag_set(given, TAG_HELD_ONE);
+    return given;
+}
+
+static void give_tagged(pfn_t first, uint32_t pages) {
+    for (uint32_t i = 0; i < pages && pages > 1; i++)
+        tag_set(first + i, TAG_NONE);
+    runs_give(first, pages);
+}
+
+/* The lock is held. Pages that were pushed in order, up or down, go back as one run. */
+static void spill(struct palloc_cache *cache) {
+    pfn_t first = PFN_NONE;
+    uint32_t pages = 0;
+    for (unsigned i = 0; i < CACHE_BATCH; i++) {
+        pfn_t pfn = cache_pop(cache);
+        if (pfn == PFN_NONE)
+            break;
+        if (pages > 0 && pfn + 1 != first && pfn != first + pages) {
+            give_tagged(first, pages);
+            pages = 0;
+        }
+        if (pages == 0 || pfn < first)
+            first = pfn;
+        pages++;
+    }
+    if (pages > 0)
+        give_tagged(first, pages);
+}
+
+void cache_give(pfn_t pfn) {
+    unsigned level = cache_level(pfn, pfn);
+    if (level == CACHE_LEVELS) {
+        runs_give(pfn, 1);
+        return;
+    }
+    struct palloc_cache *cache = &percpu_this(palloc_caches)->level[level];
+    if (cache_push(cache, pfn))
+        return;
+    spill(cache);
+    cache_push(cache, pfn);
+}
+
+/* --- All caches --------------------------------------------------------------------------------------------------- */
+
+/* Calls for each slot that holds something: of 2^order pages from *slot on. */
+static size_t each_slot(void (*act)(pfn_t *slot, unsigned order, unsigned level)) {
+    size_t pages = 0;
+    for (unsigned i = 0; i < CONFIG_PROCESSORS * CACHE_LEVELS; i++) {
+        unsigned level = i % CACHE_LEVELS;
+        struct palloc_cache *cache = &palloc_caches[i / CACHE_LEVELS].level[level];
+        for (unsigned k = 0; k < CACHE_SINGLES + CACHE_ORDER_LAST * CACHE_RUNS; k++) {
+            unsigned order = k < CACHE_SINGLES ? 0 : (k - CACHE_SINGLES) / CACHE_RUNS + 1;
+            pfn_t *slot = order == 0 ? &cache->slots[k] : &cache->runs[order].slots[k % CACHE_RUNS];
+            if (cache_peek(slot) == PFN_NONE)
+                continue;
+            pages += (size_t)1 << order;
+            act(slot, order, level);
+        }
+    }
+    return pages;
+}
+
+static void drain_slot(pfn_t *slot, unsigned order, unsigned level) {
+    (void)level;
+    pfn_t first = cache_steal(slot);
+    if (first == PFN_NONE)
+        return;
+    if (tag_get(first) != (order == 0 ? TAG_CACHED : TAG_CACHED_RUN + order))
+        cache_report_changed(first);
+    tag_set(first, TAG_NONE);
+    runs_give(first, 1u << order);
+}
+
+bool cache_drain(void) {
+    return each_slot(drain_slot) > 0;
+}
+
+static void count_slot(pfn_t *slot, unsigned order, unsigned level) {
+    (void)slot;
+    (void)order;
+    (void)level;
+}
+
+size_t cache_count(void) {
+    return each_slot(count_slot);
+}
+
+/* --- Audit -------------------------------------------------------------------------------------------------------- */
+
+enum { TAG_SEEN = 255 };
+
+/* The tag is another one while the slots are counted, so that a second slot with the page is seen. */
+static void audit_slot(pfn_t *slot, unsigned order, unsigned level) {
+    pfn_t first = *slot, last = first + (1u << order) - 1;
+    require(cache_zone(level) > RUNS_ZONE_LOW && runs_zone(first) == cache_zone(level) &&
+                runs_zone(last) == cache_zone(level),
+            "palloc P3: a slot of level %u has pages 0x%x to 0x%x", level, first, last);
+    require(tag_get(first) == (order == 0 ? TAG_CACHED : TAG_CACHED_RUN + order),
+            "palloc P2: page 0x%x is in a cache, but its tag is %u", first, tag_get(first));
+    tag_set(first, TAG_SEEN);
+}
+
+static void restore_slot(pfn_t *slot, unsigned order, unsigned level) {
+    (void)level;
+    tag_set(*slot, order == 0 ? TAG_CACHED : TAG_CACHED_RUN + order);
+}
+
+static void audit_stack(uint32_t count, const pfn_t *slots, uint32_t room, uint32_t size) {
+    require(count <= room && room <= size, "palloc P3: a stack of %u slots has %u in use", room, count);
+    for (uint32_t i = count; i < size; i++)
+        require(slots[i] == PFN_NONE, "palloc P3: slot %u, past the %u in use, has page 0x%x", i, count, slots[i]);
+}
+
+size_t cache_audit(void) {
+    for (unsigned i = 0; i < CONFIG_PROCESSORS * CACHE_LEVELS; i++) {
+        const struct palloc_cache *cache = &palloc_caches[i / CACHE_LEVELS].level[i % CACHE_LEVELS];
+        audit_stack(cache->count, cache->slots, cache->room, CACHE_SINGLES);
+        for (unsigned order = 1; order <= CACHE_ORDER_LAST; order++)
+            audit_stack(cache->runs[order].count, cache->runs[order].slots, cache->runs[order].room, CACHE_RUNS);
+    }
+    size_t pages = each_slot(audit_slot);
+    each_slot(restore_slot);
+    return pages;
+}
