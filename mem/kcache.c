@@ -31,7 +31,7 @@ struct kcache *kcache_create(const char *name, size_t bytes, size_t align, void 
             align, BYTES_MAX);
     slab_lock();
     if (caches.object_bytes == 0)
-        pool_init(&caches, "object caches", round_up(sizeof(struct kcache), 16), &nodes_source);
+        pool_init(&caches, "object caches", (size_t)round_up(sizeof(struct kcache), 16), &nodes_source);
     struct kcache *cache = (struct kcache *)pool_take(&caches);
     if (cache != NULL) {
         slab_class_open(&cache->of, (uint32_t)round_up(dress_whole(bytes, align), align));

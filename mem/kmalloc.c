@@ -223,7 +223,7 @@ static inline __attribute__((always_inline)) bool is_in_use(const struct slab *s
     if (!CONFIG_KMALLOC_CANARY)
         return likely((uint32_t)product < slab->reciprocal) && likely(*note == BLOCK_IN_USE);
     const struct note *full = (const struct note *)(const void *)note;
-    uintptr_t block = slab->first + (product >> 32) * slab->block_bytes;
+    uintptr_t block = slab->first + (uintptr_t)(product >> 32) * slab->block_bytes;
     return likely(full->state == BLOCK_IN_USE) && likely(address - block == full->before) &&
            likely(canary_intact(address, full->bytes));
 }
