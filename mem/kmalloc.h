@@ -146,7 +146,11 @@ size_t kmalloc_places(struct kmalloc_place *table, size_t room, struct kmalloc_p
 size_t kmalloc_mark(void);
 size_t kmalloc_places_since(size_t mark, struct kmalloc_place *table, size_t room, struct kmalloc_place *others);
 
-/* Checks everything (H1 to H8); panics with the first contradiction. Other processors must be at rest. Cost: the heap
+/* With KMALLOC_CHECK_GUARD one request in so many gets a block on pages of its own, from now on: a power of two, or 0
+ * for none. Without it this does nothing. */
+void kmalloc_sample(unsigned one_in);
+
+/* Checks everything (H1 to H9); panics with the first contradiction. Other processors must be at rest. Cost: the heap
  * times the sizes in use, and RAM. */
 void kmalloc_audit(void);
 
