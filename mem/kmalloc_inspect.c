@@ -92,6 +92,12 @@ bool kmalloc_find(uintptr_t address, struct kmalloc_object *object) {
     return found;
 }
 
+/* In the page before, its last block; in the page behind, its first. */
+bool kmalloc_find_beside(uintptr_t address, struct kmalloc_object *object) {
+    uintptr_t page = address & ~(uintptr_t)(PAGE_SIZE - 1);
+    return kmalloc_find(page - 1, object) || kmalloc_find(page + PAGE_SIZE, object);
+}
+
 /* The slab's first block in use whose user's bytes begin above the address. */
 static bool next_in(struct slab *slab, uintptr_t address, struct block *block) {
     *block = address < slab->first ? (struct block){ slab, 0 } : slab_block_at(slab, address);
