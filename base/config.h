@@ -25,5 +25,11 @@
 #define CONFIG_KMALLOC_CHECK KMALLOC_CHECK_NONE
 #endif
 #define CONFIG_KMALLOC_CANARY (CONFIG_KMALLOC_CHECK >= KMALLOC_CHECK_CANARY)
+#define CONFIG_KMALLOC_GUARD  (CONFIG_KMALLOC_CHECK >= KMALLOC_CHECK_GUARD)
+
+/* GUARD gives one block in so many a page of its own between unmapped ones; a power of two. */
+#ifndef CONFIG_KMALLOC_SAMPLE
+#define CONFIG_KMALLOC_SAMPLE 64
+#endif
 
 #endif

@@ -158,7 +158,8 @@ static void show_places(void) {
     for (size_t i = 0; i < count; i++) {
         char name[64];
         boot_symbol(places[i].place, name, sizeof(name));
-        console_print("  %zu blocks, %zu bytes, asked for at %s\n", places[i].blocks, places[i].bytes, name);
+        console_print("  %zu blocks, %zu bytes, asked for at %s, %zu to %zu requests ago\n", places[i].blocks,
+                      places[i].bytes, name, places[i].youngest, places[i].oldest);
     }
     if (others.blocks > 0)
         console_print("  %zu blocks, %zu bytes, from other places\n", others.blocks, others.bytes);
@@ -168,8 +169,11 @@ void show_heap(void) {
     struct kmalloc_stats stats;
     struct kmalloc_class_stats class;
     kmalloc_stats(&stats);
-    console_print("  %zu blocks in use, %zu bytes, %zu of them large; %zu pages in %zu slabs (%zu spare)\n",
-                  stats.blocks, stats.bytes, stats.large_blocks, stats.pages, stats.slabs, stats.spares);
+    console_print("  %zu blocks in use, %zu bytes, %zu of them large; %zu pages in %zu slabs (%zu spare, %zu pages)\n",
+                  stats.blocks, stats.bytes, stats.large_blocks, stats.pages, stats.slabs, stats.spares,
+                  stats.spare_pages);
+    console_print("  %zu free blocks at hand, %zu in quarantine; %zu pages in reserve; %zu requests so far\n",
+                  stats.cached, stats.quarantined, stats.reserve_pages, stats.requests);
     for (unsigned i = 0; kmalloc_class_stats(i, &class); i++)
         if (class.slabs > 0)
             console_print("  blocks of %5zu bytes: %zu of %zu in use\n", class.block_bytes, class.used, class.blocks);

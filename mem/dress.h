@@ -8,7 +8,7 @@
 #define MEM_DRESS_H
 
 #include <base/bits.h>
-#include <mem/slab.h>
+#include <mem/guard.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -25,7 +25,7 @@ static inline size_t dress_before(size_t align) {
 }
 
 static inline size_t dress_after(void) {
-    return CONFIG_KMALLOC_CANARY ? CANARY_AFTER : 0;
+    return CONFIG_KMALLOC_GUARD ? 2 * CANARY_AFTER : CONFIG_KMALLOC_CANARY ? CANARY_AFTER : 0;
 }
 
 /* Bytes of the block that a request needs. The sizes of blocks are such that a multiple of an alignment gets a block
@@ -45,6 +45,8 @@ struct dress {
     size_t bytes, before;
     uintptr_t place;
     size_t born;
+    size_t whole; /* bytes of the block; with red zones only */
+    bool alone;
 };
 
 /* The block's note, and its words; returns the user's first byte. */
@@ -53,18 +55,28 @@ static inline uintptr_t dress(uintptr_t block, uint8_t *state, const struct dres
     if (!CONFIG_KMALLOC_CANARY)
         return user;
     struct note *note = slab_note(state);
+    note->used = true;
+    note->alone = as->alone;
     note->before = (uint32_t)as->before;
     note->place = as->place;
     note->freed_place = 0;
     note->bytes = as->bytes;
     note->born = as->born;
-    canary_write(user, as->bytes);
+    if (!as->alone)
+        canary_write(user, as->bytes);
+    if (CONFIG_KMALLOC_GUARD)
+        guard_surround(block, as->whole, user, note);
     return user;
 }
 
 /* What a block wears is as it was put on. */
-static inline bool dress_intact(uintptr_t user, const uint8_t *state) {
-    return !CONFIG_KMALLOC_CANARY || canary_intact(user, ((const struct note *)(const void *)state)->bytes);
+static inline bool dress_intact(struct block block) {
+    if (!CONFIG_KMALLOC_CANARY)
+        return true;
+    const struct note *note = slab_note(slab_state(block));
+    return (note->alone || canary_intact(slab_user(block), note->bytes)) &&
+           (!CONFIG_KMALLOC_GUARD ||
+            guard_surrounded(slab_address(block), block.slab->block_bytes, slab_user(block), note));
 }
 
 /* It was freed here. */

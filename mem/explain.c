@@ -68,19 +68,30 @@ static void print_attributes(const struct paging_entry *entry, explain_print *pr
           attributes & PAGE_UNCACHED ? " uncached" : "", attributes & PAGE_WRITE_COMBINING ? " write-combining" : "");
 }
 
+static void print_object(uintptr_t address, const struct kmalloc_object *object, explain_print *print) {
+    bool before = address < object->address;
+    print("  heap: %zu bytes %s the start of a block of %zu bytes at %#zx, %s%s\n",
+          (size_t)(before ? object->address - address : address - object->address), before ? "before" : "after",
+          object->bytes, (size_t)object->address, object->in_use ? "in use" : "free",
+          object->intact ? "" : ", its canaries overwritten");
+    if (object->cache != NULL)
+        print("  heap: an object of the cache %s\n", object->cache);
+    if (object->place != 0)
+        print("  heap: allocated at %#zx\n", (size_t)object->place);
+    if (object->freed_place != 0)
+        print("  heap: freed at %#zx\n", (size_t)object->freed_place);
+    if (!object->in_use && object->freed_place != 0)
+        print("  likely mistake: use after free\n");
+    else if (object->in_use && (before || address - object->address >= object->bytes))
+        print("  likely mistake: access past the %s of the block\n", before ? "beginning" : "end");
+}
+
 /* What the heap and the leases know of an address in the kernel's context. */
 static void print_block(uintptr_t address, explain_print *print) {
     struct kmalloc_object object;
     struct lease_info lease;
-    if (kmalloc_find(address, &object)) {
-        bool before = address < object.address;
-        print("  heap: %zu bytes %s the start of a block of %zu bytes at %#zx, %s%s\n",
-              (size_t)(before ? object.address - address : address - object.address), before ? "before" : "after",
-              object.bytes, (size_t)object.address, object.in_use ? "in use" : "free",
-              object.intact ? "" : ", its canaries overwritten");
-        if (object.place != 0)
-            print("  heap: allocated at %#zx\n", (size_t)object.place);
-    }
+    if (kmalloc_find(address, &object) || kmalloc_find_beside(address, &object))
+        print_object(address, &object, print);
     if (lease_find(address, &lease))
         print("  lease: number %u, %zu bytes at %#zx of context %s, to %s, opened at %#zx\n", (unsigned)lease.number,
               lease.bytes, (size_t)lease.address, lease.context_name, lease.access == LEASE_WRITE ? "write" : "read",

@@ -181,7 +181,11 @@ static int back_run(uintptr_t first, size_t pages) {
 
 uintptr_t heap_pages_take(size_t pages, size_t align, enum heap_run kind, bool guard) {
     const struct vspace_request request = {
-        .pages = pages, .align = align, .attributes = (uint16_t)kind, .guard_after = guard
+        .pages = pages,
+        .align = align,
+        .attributes = (uint16_t)kind,
+        .guard_before = guard && CONFIG_KMALLOC_GUARD,
+        .guard_after = guard,
     };
     uintptr_t first;
     if (vspace_take(&heap_pages.runs, &request, &first) != 0)
@@ -201,14 +205,29 @@ void heap_pages_set_owner(uintptr_t address, size_t pages, struct slab *owner) {
         __atomic_store_n(&heap_pages.owners[i], owner, __ATOMIC_RELAXED);
 }
 
-void heap_pages_give(uintptr_t address, size_t pages) {
+static void give_range(uintptr_t address, size_t pages) {
     heap_pages_set_owner(address, pages, &slab_none);
-    unmap(address, pages);
     int error = vspace_give(&heap_pages.runs, page_number(address), pages);
     require(error == 0, "heap: %#zx (%zu pages) is not an end of a run", (size_t)address, pages);
-    heap_pages.pages -= pages;
 }
 
+void heap_pages_give(uintptr_t address, size_t pages) {
+    unmap(address, pages);
+    heap_pages.pages -= pages;
+    give_range(address, pages);
+}
+
+void heap_pages_hide(uintptr_t address, size_t pages) {
+    unmap(address, pages);
+    heap_pages.pages -= pages;
+    heap_pages.hidden_pages += pages;
+    vspace_set_attributes(&heap_pages.runs, page_number(address), HEAP_RUN_HIDDEN);
+}
+
+void heap_pages_give_hidden(uintptr_t address, size_t pages) {
+    heap_pages.hidden_pages -= pages;
+    give_range(address, pages);
+}
 void heap_pages_trim(void) {
     const struct vspace_range *root = heap_pages.runs.root;
     size_t used = root == NULL ? 0 : root->high - heap_pages.runs.first;
@@ -228,7 +247,8 @@ static void audit_leaf(void *to, uintptr_t page, pfn_t pfn, unsigned attributes)
     struct frame frame = frame_get(pfn);
     uintptr_t index_first = page_number((uintptr_t)heap_pages.owners);
     bool in_index = page >= index_first && page < index_first + heap_pages.index_pages;
-    require(run != NULL || in_index, "heap: H1 broken: page %#zx is mapped, and in no run", (size_t)page);
+    require((run != NULL && run->attributes != HEAP_RUN_HIDDEN) || in_index,
+            "heap: H1 broken: page %#zx is mapped, and in no run", (size_t)page);
     require(frame.owner == FRAME_HEAP && frame.mappings == 1 && attributes == PAGE_WRITE,
             "heap: H1 broken: page %#zx shows page %#x with rights %#x, owned by %s, mapped %u times", (size_t)page,
             pfn, attributes, frame_owner_name(frame.owner), frame.mappings);
@@ -240,7 +260,7 @@ static void audit_owners(void) {
         if (heap_pages.owners[i] == &slab_none)
             continue;
         const struct vspace_range *run = vspace_find(&heap_pages.runs, heap_pages.runs.first + i);
-        require(run != NULL && run->attributes == HEAP_RUN_BLOCKS, "heap: H2 broken: page %#zx has owner %p, but %s",
+        require(run != NULL && run->attributes != HEAP_RUN_RECORDS, "heap: H2 broken: page %#zx has owner %p, but %s",
                 (size_t)(heap_pages.runs.first + i), (void *)heap_pages.owners[i],
                 run == NULL ? "is in no run" : "holds records");
     }
@@ -252,7 +272,8 @@ void heap_pages_audit(void) {
     pool_audit(&heap_pages.nodes);
     size_t pages = heap_pages.region_pages + 1 + index_pages_for(heap_pages.region_pages);
     paging_audit(tables(), heap_pages.first, pages, audit_leaf, &mapped);
-    require(mapped == heap_pages.pages + heap_pages.index_pages && heap_pages.pages == heap_pages.runs.pages,
+    require(mapped == heap_pages.pages + heap_pages.index_pages &&
+                heap_pages.pages + heap_pages.hidden_pages == heap_pages.runs.pages,
             "heap: H1 broken: %zu pages mapped, %zu in runs, %zu in the array", mapped, heap_pages.pages,
             heap_pages.index_pages);
     frame_count(owned);

@@ -24,6 +24,7 @@ extern struct slab slab_none;
 enum heap_run {
     HEAP_RUN_BLOCKS = 1,  /* handed out: every page has an owner in the array */
     HEAP_RUN_RECORDS = 2, /* the heap's own notes: no page has one */
+    HEAP_RUN_HIDDEN = 3,  /* was of blocks: every page has an owner, and nothing is behind them */
 };
 
 struct heap_pages {
@@ -33,7 +34,8 @@ struct heap_pages {
     size_t region_pages;  /* that it could reach */
     struct vspace runs;   /* in page numbers of the region's addresses */
     struct pool nodes;    /* for `runs` */
-    size_t pages;         /* in runs */
+    size_t pages;         /* in runs, hidden ones aside */
+    size_t hidden_pages;  /* in hidden ones */
     size_t index_pages;   /* behind the array */
 };
 extern struct heap_pages heap_pages;
@@ -51,6 +53,10 @@ void heap_pages_set_owner(uintptr_t address, size_t pages, struct slab *owner);
 
 /* Gives back a run, or its first or last pages; the guard moves along. */
 void heap_pages_give(uintptr_t address, size_t pages);
+
+/* Gives back the pages of a run of blocks, and keeps its addresses; then gives back these. */
+void heap_pages_hide(uintptr_t address, size_t pages);
+void heap_pages_give_hidden(uintptr_t address, size_t pages);
 
 /* Gives back the pages of the array that no run needs, and of the node pool's spare. */
 void heap_pages_trim(void);

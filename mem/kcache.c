@@ -59,6 +59,7 @@ static void *take(struct kcache *cache, uintptr_t place, bool *raw) {
         *raw = *entry.note == BLOCK_CACHED_RAW;
         slab_store(entry.note, BLOCK_IN_USE);
         as.born = magazine_tick();
+        as.whole = cache->of.block_bytes;
         user = (void *)dress(entry.address, entry.note, &as);
     }
     slab_unlock();
@@ -85,7 +86,7 @@ void kcache_free(struct kcache *cache, void *object) {
 }
 
 static size_t used_locked(const struct kcache *cache) {
-    return cache->of.taken - magazine_blocks(&cache->of);
+    return cache->of.taken - magazine_blocks(&cache->of) - guard_kept_of(&cache->of);
 }
 
 size_t kcache_used(const struct kcache *cache) {
@@ -99,6 +100,7 @@ bool kcache_destroy(struct kcache *cache) {
     slab_lock();
     bool unused = used_locked(cache) == 0;
     if (unused) {
+        guard_drain();
         magazine_close(&cache->of);
         slab_class_close(&cache->of);
         pool_give(&caches, cache);

@@ -79,14 +79,31 @@ static struct entry take_locked(size_t bytes, size_t align, size_t *before) {
     return entry;
 }
 
+/* On pages of its own between unmapped ones, so that what is touched beside it faults. */
+static struct entry take_alone(struct dress *as, size_t align) {
+    size_t pages = guard_pages(as->bytes, align);
+    struct block block = slab_take_large(pages, 1);
+    if (block.slab == NULL)
+        return (struct entry){ 0, NULL };
+    as->alone = true;
+    as->before = guard_place(pages, as->bytes, align);
+    return (struct entry){ block.slab->first, block.slab->notes };
+}
+
 static void *try_once(size_t bytes, size_t align, uintptr_t place) {
     struct dress as = { .bytes = bytes, .place = place };
-    slab_lock();
-    struct entry entry = take_locked(bytes, align, &as.before);
+    struct entry entry = { 0, NULL };
     void *user = NULL;
+    slab_lock();
     as.born = magazine_tick();
-    if (entry.address != 0)
+    if (align <= PAGE_SIZE && bytes <= dress_small_most(align) && guard_wants_alone(as.born))
+        entry = take_alone(&as, align);
+    if (entry.address == 0)
+        entry = take_locked(bytes, align, &as.before);
+    if (entry.address != 0) {
+        as.whole = heap_pages_owner(entry.address)->block_bytes;
         user = (void *)dress(entry.address, entry.note, &as);
+    }
     slab_unlock();
     return user;
 }
@@ -110,7 +127,7 @@ void *kmalloc_request(size_t bytes, size_t align, uintptr_t place) {
 
 /* Its bytes fit a page, so the reserve has a block for them, or it is used up. */
 static void *take_urgent(size_t bytes, uintptr_t place) {
-    struct dress as = { .bytes = bytes, .before = dress_before(DRESS_ALIGN), .place = place };
+    struct dress as = { .bytes = bytes, .before = dress_before(DRESS_ALIGN), .place = place, .whole = PAGE_SIZE };
     void *user = NULL;
     slab_lock();
     struct block block = slab_take_urgent();
@@ -133,7 +150,7 @@ void *kmalloc_urgent(size_t bytes) {
 static inline __attribute__((always_inline)) void *take(size_t bytes, size_t align, uintptr_t place) {
     if (fail_here())
         return NULL;
-    if (likely(align <= PAGE_SIZE && bytes <= dress_small_most(align))) {
+    if (likely(!CONFIG_KMALLOC_GUARD && align <= PAGE_SIZE && bytes <= dress_small_most(align))) {
         struct dress as = { .bytes = bytes, .before = dress_before(align), .place = place };
         size_t units = (dress_whole(bytes, align) + 15) / 16;
         uintptr_t saved = port_interrupts_off();
@@ -198,6 +215,10 @@ void *zmalloc_array(size_t count, size_t bytes) {
 void kmalloc_give_locked(struct block block, uintptr_t place) {
     uint8_t *note = slab_state(block);
     dress_off(note, place);
+    if (CONFIG_KMALLOC_GUARD) {
+        guard_keep(block);
+        return;
+    }
     if (slab_is_large(block.slab)) {
         slab_give_large(block.slab);
         return;
@@ -223,7 +244,7 @@ static inline __attribute__((always_inline)) bool is_in_use(const struct slab *s
     if (!CONFIG_KMALLOC_CANARY)
         return likely((uint32_t)product < slab->reciprocal) && likely(*note == BLOCK_IN_USE);
     const struct note *full = (const struct note *)(const void *)note;
-    uintptr_t block = slab->first + (uintptr_t)(product >> 32) * slab->block_bytes;
+    uintptr_t block = slab->first + (size_t)(product >> 32) * slab->block_bytes;
     return likely(full->state == BLOCK_IN_USE) && likely(address - block == full->before) &&
            likely(canary_intact(address, full->bytes));
 }
@@ -231,6 +252,10 @@ static inline __attribute__((always_inline)) bool is_in_use(const struct slab *s
 static inline __attribute__((always_inline)) void give(const char *call, void *pointer, bool sized, size_t bytes,
                                                        uintptr_t place) {
     uintptr_t address = (uintptr_t)pointer;
+    if (CONFIG_KMALLOC_GUARD) {
+        give_slowly(call, pointer, sized, bytes, place);
+        return;
+    }
     struct slab *slab = heap_pages_owner(address);
     uint64_t product = (uint64_t)(uint32_t)(address - slab->first) * slab->reciprocal;
     uint8_t *notes = CONFIG_KMALLOC_CANARY ? slab->notes : slab->states;

@@ -128,6 +128,9 @@ struct kmalloc_object {
  * last use. */
 bool kmalloc_find(uintptr_t address, struct kmalloc_object *object);
 
+/* The block that an unmapped page was left beside, for an address in that page; false if there is none. */
+bool kmalloc_find_beside(uintptr_t address, struct kmalloc_object *object);
+
 /* The first block in use that begins above `address`: a walk is for (a = 0; kmalloc_next(a, &o); a = o.address). */
 bool kmalloc_next(uintptr_t address, struct kmalloc_object *object);
 
@@ -146,7 +149,11 @@ size_t kmalloc_places(struct kmalloc_place *table, size_t room, struct kmalloc_p
 size_t kmalloc_mark(void);
 size_t kmalloc_places_since(size_t mark, struct kmalloc_place *table, size_t room, struct kmalloc_place *others);
 
-/* Checks everything (H1 to H8); panics with the first contradiction. Other processors must be at rest. Cost: the heap
+/* With KMALLOC_CHECK_GUARD one request in so many gets a block on pages of its own, from now on: a power of two, or 0
+ * for none. Without it this does nothing. */
+void kmalloc_sample(unsigned one_in);
+
+/* Checks everything (H1 to H9); panics with the first contradiction. Other processors must be at rest. Cost: the heap
  * times the sizes in use, and RAM. */
 void kmalloc_audit(void);
 

@@ -6,7 +6,7 @@
 
 /* Blocks of a class that are in use. */
 static size_t used(const struct slab_class *of) {
-    return of->taken - magazine_blocks(of);
+    return of->taken - magazine_blocks(of) - guard_kept_of(of);
 }
 
 /* Pages of the reserve, which are slabs of large blocks, that are in no use. */
@@ -26,6 +26,7 @@ void kmalloc_stats(struct kmalloc_stats *stats) {
         stats->slabs += of->slabs;
         stats->cached += magazine_blocks(of);
     }
+    stats->quarantined = guard_kept();
     stats->reserve_pages = slab_lists.reserve_pages;
     stats->pages =
         heap_pages.pages + heap_pages.index_pages - slab_lists.reserve_pages - slab_lists.reserve_index_pages;
@@ -66,7 +67,7 @@ static void describe(struct block block, struct kmalloc_object *object) {
     if (!CONFIG_KMALLOC_CANARY)
         return;
     const struct note *note = slab_note(slab_state(block));
-    if (note->before == 0) { /* never in use: where it would begin */
+    if (!note->used) { /* where it would begin */
         object->address += CANARY_BEFORE;
         return;
     }
@@ -75,7 +76,7 @@ static void describe(struct block block, struct kmalloc_object *object) {
     object->place = note->place;
     object->freed_place = note->freed_place;
     object->age = magazine_clock() - note->born;
-    object->intact = !object->in_use || dress_intact(object->address, slab_state(block));
+    object->intact = !object->in_use || dress_intact(block);
 }
 
 bool kmalloc_find(uintptr_t address, struct kmalloc_object *object) {
@@ -89,6 +90,12 @@ bool kmalloc_find(uintptr_t address, struct kmalloc_object *object) {
         describe(block, object);
     slab_unlock();
     return found;
+}
+
+/* In the page before, its last block; in the page behind, its first. */
+bool kmalloc_find_beside(uintptr_t address, struct kmalloc_object *object) {
+    uintptr_t page = address & ~(uintptr_t)(PAGE_SIZE - 1);
+    return kmalloc_find(page - 1, object) || kmalloc_find(page + PAGE_SIZE, object);
 }
 
 /* The slab's first block in use whose user's bytes begin above the address. */
@@ -123,6 +130,8 @@ void kmalloc_audit(void) {
     heap_pages_audit();
     slab_audit(magazine_pages());
     magazine_audit();
+    if (CONFIG_KMALLOC_GUARD)
+        guard_audit();
     slab_unlock();
     for (uintptr_t address = 0; kmalloc_next(address, &object); address = object.address)
         require(object.intact,

@@ -71,7 +71,8 @@ static bool ask_all(size_t bytes) {
 
 static bool collect(void) {
     slab_lock();
-    bool any = magazine_flush(false), asked = magazine_ask();
+    bool any = guard_drain(), asked = magazine_ask();
+    any |= magazine_flush(false);
     any |= slab_trim();
     slab_unlock();
     if (asked)
@@ -91,6 +92,7 @@ bool kmalloc_recover(unsigned step, size_t bytes) {
 
 void kmalloc_trim(void) {
     slab_lock();
+    guard_drain();
     magazine_flush(true);
     magazine_ask();
     slab_trim();
@@ -101,5 +103,11 @@ void kmalloc_trim(void) {
 void kmalloc_idle(void) {
     slab_lock();
     magazine_flush(true);
+    slab_unlock();
+}
+
+void kmalloc_sample(unsigned one_in) {
+    slab_lock();
+    guard_sample(one_in);
     slab_unlock();
 }

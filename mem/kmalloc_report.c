@@ -112,11 +112,16 @@ static NORETURN void refuse(const char *call, uintptr_t address) {
 static NORETURN void refuse_changed(const char *call, struct block block) {
     char what[320];
     size_t user = slab_user(block);
-    struct note note = *slab_note(slab_state(block));
-    canary_describe(user, note.bytes, what, sizeof(what));
+    const struct note *note = slab_note(slab_state(block));
+    const char *zone = "canaries";
+    if (note->alone || canary_intact(user, note->bytes))
+        zone = guard_describe_zones(slab_address(block), block.slab->block_bytes, user, note, what, sizeof(what));
+    else
+        canary_describe(user, note->bytes, what, sizeof(what));
+    size_t bytes = note->bytes, place = note->place;
     slab_unlock();
-    panic("%s(%#zx): canaries of the block of %zu bytes, allocated at %#zx, were overwritten: %s", call, user,
-          note.bytes, (size_t)note.place, what);
+    panic("%s(%#zx): %s of the block of %zu bytes, allocated at %#zx, were overwritten: %s", call, user, zone, bytes,
+          place, what);
 }
 
 /* The bytes that a block was asked for with, as far as that is known, aren't these. */
@@ -144,7 +149,7 @@ static struct block find(const char *call, const struct slab_class *of, const vo
     }
     if (of != NULL ? slab->of != of : slab->of->cache != NULL)
         refuse_class(call, of, block);
-    if (!dress_intact(address, slab_state(block)))
+    if (!dress_intact(block))
         refuse_changed(call, block);
     return block;
 }

@@ -35,11 +35,15 @@ static size_t needed(struct block block, size_t bytes) {
     return slab_user(block) - slab_address(block) + bytes + dress_after();
 }
 
+static bool is_alone(struct block block) {
+    return CONFIG_KMALLOC_GUARD && slab_note(slab_state(block))->alone;
+}
+
 /* It fits, and fills more than half of the block, or no smaller one would do. A large block gives its last pages back,
  * so only the border to the smaller sizes matters. */
 static bool may_stay(struct block block, size_t bytes) {
     size_t need = needed(block, bytes), have = block.slab->block_bytes;
-    if (need > have)
+    if (need > have || is_alone(block))
         return false;
     if (need > have / 2 || need > SLAB_BLOCK_MAX)
         return true;
@@ -48,12 +52,17 @@ static bool may_stay(struct block block, size_t bytes) {
 
 static void stay(struct block block, size_t bytes, uintptr_t place) {
     size_t need = needed(block, bytes);
-    if (slab_is_large(block.slab))
+    if (slab_is_large(block.slab) && !is_alone(block))
         slab_shrink(block.slab, need + (need == 0));
     if (!CONFIG_KMALLOC_CANARY)
         return;
     const struct note *note = slab_note(slab_state(block));
-    struct dress as = { .bytes = bytes, .before = note->before, .place = place, .born = note->born };
+    struct dress as = { .bytes = bytes,
+                        .before = note->before,
+                        .place = place,
+                        .born = note->born,
+                        .whole = block.slab->block_bytes,
+                        .alone = note->alone };
     dress(slab_address(block), slab_state(block), &as);
 }
 

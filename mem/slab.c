@@ -413,6 +413,21 @@ void slab_give_large(struct slab *slab) {
         destroy(slab);
 }
 
+void slab_hide(struct slab *slab) {
+    invariant(slab_is_large(slab) && !slab->urgent);
+    slab_large.taken--;
+    resign(slab);
+    slab->hidden = true;
+    slab_lists.hidden++;
+    heap_pages_hide(slab->first, slab->pages);
+}
+
+void slab_unhide(struct slab *slab) {
+    slab_lists.hidden--;
+    heap_pages_give_hidden(slab->first, slab->pages);
+    pool_give(pool_of(slab), slab);
+}
+
 void slab_shrink(struct slab *slab, size_t bytes) {
     size_t pages = (bytes + PAGE_SIZE - 1) >> PAGE_SHIFT;
     invariant(slab_is_large(slab) && bytes > 0);

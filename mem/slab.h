@@ -35,7 +35,9 @@ enum block_state {
 /* What is known of a block. With KMALLOC_CHECK_NONE only its first byte exists. */
 struct note {
     uint8_t state;
-    uint32_t before;       /* bytes of the block before the user's; 0: never in use */
+    bool used;             /* it was handed out at least once; all below is of the last time */
+    bool alone;            /* it has pages of its own, which it needn't begin with (mem/guard.h) */
+    uint32_t before;       /* bytes of the block before the user's */
     uintptr_t place;       /* the return address of the last request that got it */
     uintptr_t freed_place; /* of the last call that freed it; 0: none */
     size_t bytes;          /* as asked for */
@@ -58,6 +60,7 @@ struct slab {
     struct slab *next, *previous;
     uint32_t room;                                 /* notes that there is room for */
     bool urgent;                                   /* the reserve's */
+    bool hidden;                                   /* its pages are gone, its addresses aren't free yet */
     uint8_t states[8] __attribute__((aligned(8))); /* more where there are more blocks */
 };
 
@@ -119,6 +122,10 @@ struct block slab_take_urgent(void);
 
 /* Gives back a large block. */
 void slab_give_large(struct slab *slab);
+
+/* The same, but its addresses are kept from reuse until slab_unhide(), and nothing is behind them. */
+void slab_hide(struct slab *slab);
+void slab_unhide(struct slab *slab);
 
 /* Gives back the last pages of a large block, so that `bytes` remain. */
 void slab_shrink(struct slab *slab, size_t bytes);
@@ -200,6 +207,7 @@ struct slab_lists {
     struct slab *reserve;                      /* single pages, large blocks that are free */
     size_t kept_slabs, kept_pages;             /* their sums */
     size_t reserve_pages, reserve_index_pages; /* set aside at init, in use or not; the array's pages for them */
+    size_t hidden;                             /* slabs of which only addresses and descriptions are left */
     size_t keep_at_least;                      /* the limit of kept_pages in a small heap */
     struct pool small, big;                    /* descriptions, with room for 40 bytes of notes, and for 256 */
 };

@@ -109,7 +109,7 @@ static void audit_sums(size_t other_pages) {
                 all.urgent == slab_lists.reserve_pages,
             "heap: H5 broken: %zu slabs are unused, %zu kept (%zu pages; noted %zu, %zu), %zu in the reserve",
             all.unused, kept, kept_pages, slab_lists.kept_slabs, slab_lists.kept_pages, reserve);
-    size_t described = slab_lists.small.objects + slab_lists.big.objects;
+    size_t described = slab_lists.small.objects + slab_lists.big.objects - slab_lists.hidden;
     require(all.pages + notes + other_pages == heap_pages.pages && all.slabs == described && slabs == described,
             "heap: H6 broken: slabs have %zu pages, notes %zu, caches %zu, runs %zu; %zu slabs, %zu in classes, %zu "
             "descriptions",

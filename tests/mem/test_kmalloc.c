@@ -186,6 +186,7 @@ TEST(krealloc_keeps_the_bytes_that_fit) {
 }
 
 TEST(krealloc_stays_in_place_where_it_fits) {
+    kmalloc_sample(0);
     char *block = take(100);
     expect(krealloc(block, 101) == block);
     expect(krealloc(block, 90) == block);
@@ -197,6 +198,7 @@ TEST(krealloc_stays_in_place_where_it_fits) {
     struct paging_entry entry;
     expect(!paging_find(&context_kernel()->tables, (uintptr_t)block + 2 * LARGE + 2 * PAGE_SIZE, &entry));
     kfree(block);
+    kmalloc_sample(CONFIG_KMALLOC_SAMPLE);
 }
 
 /* --- Shortage ----------------------------------------------------------------------------------------------------- */
@@ -258,15 +260,19 @@ TEST(krealloc_that_shrinks_never_fails) {
 }
 
 TEST(spares_of_other_sizes_are_used_when_memory_is_short) {
+    kmalloc_sample(0);
     kmalloc_trim();
     kfree(take(32000));
     kfree(take(16000));
+    for (int i = 0; i < (CONFIG_KMALLOC_GUARD ? 20 : 0); i++) /* push them out of the quarantine */
+        kfree(take(30000));
     kmalloc_idle();
     expect(stats_now().spares >= 2);
     size_t count = take_all_pages();
     char *block = take(4000);
     give_pages(count);
     kfree(block);
+    kmalloc_sample(CONFIG_KMALLOC_SAMPLE);
 }
 
 static struct {
@@ -347,6 +353,8 @@ TEST(krealloc_leaves_all_as_it_was_at_every_failure) {
 TEST(each_request_asks_for_permission_to_fail_once) {
     if (!CONFIG_DEBUG)
         test_skip("failures are counted in debug builds");
+    if (CONFIG_KMALLOC_GUARD)
+        test_skip("the quarantine makes room for blocks now and then");
     char *keep = take(100);
     fail_arm(0);
     kfree(take(100));
@@ -383,9 +391,12 @@ TEST(free_slabs_are_kept_up_to_the_limit_and_given_back_on_demand) {
 }
 
 TEST(a_batch_taken_and_freed_again_and_again_costs_no_page) {
+    kmalloc_sample(0);
     enum { BLOCKS = 2000 };
     static char *blocks[BLOCKS];
     size_t pages = 0;
+    if (CONFIG_KMALLOC_GUARD)
+        test_skip("freed blocks wait in quarantine meanwhile");
     for (int round = 0; round < 4; round++) {
         for (size_t i = 0; i < BLOCKS; i++)
             blocks[i] = take(64);
@@ -395,9 +406,13 @@ TEST(a_batch_taken_and_freed_again_and_again_costs_no_page) {
             kfree(blocks[i * 7 % BLOCKS]);
         expect_equal(stats_now().pages, pages);
     }
+    kmalloc_sample(CONFIG_KMALLOC_SAMPLE);
 }
 
 TEST(a_block_taken_and_freed_again_and_again_costs_no_page) {
+    if (CONFIG_KMALLOC_GUARD)
+        test_skip("freed blocks wait in quarantine meanwhile");
+    kmalloc_sample(0);
     kfree(take(200));
     size_t pages = stats_now().pages;
     struct palloc_stats before, after;
@@ -408,6 +423,7 @@ TEST(a_block_taken_and_freed_again_and_again_costs_no_page) {
     }
     palloc_stats(&after);
     expect_equal(after.tied, before.tied);
+    kmalloc_sample(CONFIG_KMALLOC_SAMPLE);
 }
 
 /* --- At random ---------------------------------------------------------------------------------------------------- */

@@ -61,6 +61,7 @@ TEST(kmalloc_hash_tells_what_is_in_use) {
 }
 
 TEST(kmalloc_stats_count_what_is_in_use) {
+    kmalloc_sample(0);
     kmalloc_trim();
     struct kmalloc_stats before = stats_now();
     char *small = take(100), *large = take(LARGE);
@@ -76,6 +77,7 @@ TEST(kmalloc_stats_count_what_is_in_use) {
     expect_equal(used, after.blocks - after.large_blocks);
     kfree(small);
     kfree(large);
+    kmalloc_sample(CONFIG_KMALLOC_SAMPLE);
 }
 
 static __attribute__((noinline)) void *take_here(size_t bytes) {
