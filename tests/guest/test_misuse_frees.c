@@ -28,7 +28,8 @@ MISUSE(double_free_of_reused, "a block freed twice, and handed out again in betw
     kfree(block);
 }
 
-MISUSE(double_free_of_large, "a block of 40,000 bytes freed twice", EVERYWHERE("at once: ")) {
+MISUSE(double_free_of_large, "a block of 40,000 bytes freed twice", "at once: no block", "at once: no block",
+       "at once: double free", "at once: double free") {
     char *block = misuse_take(LARGE);
     kfree(block);
     kfree(block);
@@ -40,7 +41,7 @@ MISUSE(double_free_of_page, "a page-aligned block freed twice", EVERYWHERE("at o
     kfree(block);
 }
 
-MISUSE(double_free_after_trim, "a block freed twice, with kmalloc_trim() in between", EVERYWHERE("at once: ")) {
+MISUSE(double_free_after_trim, "a block freed twice, with kmalloc_trim() in between", EVERYWHERE("at once: no block")) {
     char *block = misuse_take(SMALL);
     kfree(block);
     kmalloc_trim();
@@ -55,7 +56,7 @@ MISUSE(free_of_1_inside, "a pointer 1 byte into a block freed", EVERYWHERE("at o
     kfree(misuse_take(SMALL) + 1);
 }
 
-MISUSE(free_of_16_before, "a pointer 16 bytes before a block freed", EVERYWHERE("at once: ")) {
+MISUSE(free_of_16_before, "a pointer 16 bytes before a block freed", EVERYWHERE("at once: not the start of a block")) {
     kfree(misuse_take(SMALL) - 16);
 }
 
@@ -63,7 +64,7 @@ MISUSE(free_inside_large, "a pointer into a block of 40,000 bytes freed", EVERYW
     kfree(misuse_take(LARGE) + 4096);
 }
 
-MISUSE(free_behind_large, "a pointer behind a block of 40,000 bytes freed", EVERYWHERE("at once: ")) {
+MISUSE(free_behind_large, "a pointer behind a block of 40,000 bytes freed", EVERYWHERE("at once: no block")) {
     kfree(misuse_take(LARGE) + 12 * 4096);
 }
 
