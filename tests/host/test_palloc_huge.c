@@ -1,4 +1,5 @@
-/* palloc on machines larger than this one: the descriptors alone, of address space that the host backs by touched page. */
+/* palloc on machines larger than this one: the descriptors alone, in address space that the host backs as it is
+ * touched. */
 #include <arch/arch.h>
 #include <mem/frame.h>
 #include <mem/palloc.h>

@@ -367,7 +367,7 @@ TEST(palloc_survives_many_random_requests) {
         pfree(runs[i].first, runs[i].end - runs[i].first);
 }
 
-/* --- Conditions, lists, traces ------------------------------------------------------------------------------------- */
+/* --- Conditions, lists, traces ------------------------------------------------------------------------------------ */
 
 TEST(palloc_with_takes_an_exact_place_and_keeps_to_a_boundary) {
     palloc_drain();
