@@ -64,10 +64,6 @@ static inline unsigned pointer_level(void) {
     return sizeof(void *) < sizeof(uint64_t) ? palloc_levels.below_4g : 0;
 }
 
-static inline pfn_t pointer_limit(void) {
-    return sizeof(void *) < sizeof(uint64_t) ? (pfn_t)RUNS_DMA32_END : PFN_NONE;
-}
-
 static inline struct palloc_cache *own_cache(unsigned level) {
     return &percpu_this(palloc_caches)->level[level];
 }
