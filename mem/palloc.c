@@ -64,10 +64,6 @@ static inline unsigned pointer_level(void) {
     return sizeof(void *) < sizeof(uint64_t) ? palloc_levels.below_4g : 0;
 }
 
-static inline pfn_t pointer_limit(void) {
-    return sizeof(void *) < sizeof(uint64_t) ? (pfn_t)RUNS_DMA32_END : PFN_NONE;
-}
-
 static inline struct palloc_cache *own_cache(unsigned level) {
     return &percpu_this(palloc_caches)->level[level];
 }
@@ -248,10 +244,10 @@ void *palloc(uint32_t num_pages) {
 pfn_t palloc_with(const struct palloc_request *request) {
     uint32_t pages = request->pages, align = request->align > 1 ? request->align : 1, boundary = request->boundary;
     require(is_power_of_two(align), "palloc_with(%u pages, align %u, limit 0x%x): align isn't a power of two", pages,
-            align, request->limit);
+            request->align, request->limit);
     require(boundary == 0 || is_power_of_two(boundary),
-            "palloc_with(%u pages, align %u, limit 0x%x, boundary %u): boundary isn't a power of two", pages, align,
-            request->limit, boundary);
+            "palloc_with(%u pages, align %u, limit 0x%x, boundary %u): boundary isn't a power of two", pages,
+            request->align, request->limit, boundary);
     if (pages == 0 || fail_here())
         return PFN_NONE;
     bool below_end = request->limit != 0 && request->limit < palloc_tables.end;

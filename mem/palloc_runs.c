@@ -52,7 +52,7 @@ static inline void add_free(struct zone *zone, size_t pages) {
 }
 
 /* Enters pages of one zone. */
-static inline void give(struct zone *zone, pfn_t first, uint32_t pages) {
+static inline __attribute__((always_inline)) void give(struct zone *zone, pfn_t first, uint32_t pages) {
     pfn_t end = first + pages;
     uint32_t whole = pages;
     add_free(zone, pages);
@@ -75,16 +75,21 @@ static inline void give(struct zone *zone, pfn_t first, uint32_t pages) {
     write_edges(first, whole);
 }
 
+/* Each zone's part for itself: at most three. */
+static __attribute__((noinline)) void give_over(pfn_t first, uint32_t pages) {
+    for (uint32_t part; pages > 0; first += part, pages -= part) {
+        uint32_t room = zone_at(first)->end - first;
+        part = pages < room ? pages : room;
+        runs_give(first, part);
+    }
+}
+
 void runs_give(pfn_t first, uint32_t pages) {
     struct zone *zone = zone_at(first);
-    while (__builtin_expect(pages > zone->end - first, 0)) {
-        uint32_t part = zone->end - first;
-        give(zone, first, part);
-        first += part;
-        pages -= part;
-        zone++;
-    }
-    give(zone, first, pages);
+    if (__builtin_expect(pages <= zone->end - first, 1))
+        give(zone, first, pages);
+    else
+        give_over(first, pages);
 }
 
 /* --- Taking ------------------------------------------------------------------------------------------------------- */

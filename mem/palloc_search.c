@@ -24,7 +24,8 @@ enum { SLICE = 1024, TRIES = 4, BINS_TRIED = 32 };
 
 static bool allows(const struct search_request *request, pfn_t first) {
     uint64_t last = (uint64_t)first + request->pages - 1;
-    return first % request->align == 0 && (request->boundary == 0 || (first ^ last) < request->boundary);
+    bool crosses = request->boundary != 0 && ((first ^ last) & ~(uint64_t)(request->boundary - 1)) != 0;
+    return first % request->align == 0 && !crosses;
 }
 
 pfn_t search_place(struct run run, const struct search_request *request) {

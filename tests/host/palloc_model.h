@@ -128,6 +128,27 @@ static uint32_t model_zone_start(uint32_t page) {
     return page >= MODEL_DMA32 ? MODEL_DMA32 : page >= MODEL_LOW ? MODEL_LOW : 0;
 }
 
+/* The run may begin here: aligned, and over no multiple of the boundary. */
+static bool model_allows(uint64_t first, uint32_t pages, uint32_t align, uint32_t boundary) {
+    return first % align == 0 && (boundary == 0 || first / boundary == (first + pages - 1) / boundary);
+}
+
+/* Some place in free pages is allowed and ends before the limit: each one is tried. */
+static bool model_fits_somewhere(const struct model *model, const struct palloc_request *request) {
+    uint64_t limit = request->limit == 0 ? UINT64_MAX : request->limit, row = 0, last = UINT64_MAX;
+    uint32_t align = request->align == 0 ? 1 : request->align;
+    for (uint32_t i = 0; i < model->ram_count && request->pages > 0; i++) {
+        uint64_t page = model->ram[i];
+        row = model->pages[page].owner != MODEL_FREE || page >= limit ? 0 : page == last + 1 ? row + 1 : 1;
+        last = page;
+        uint64_t first = page + 1 - request->pages;
+        if (row >= request->pages && model_allows(first, request->pages, align, request->boundary) &&
+            (!request->exact || first == request->at))
+            return true;
+    }
+    return false;
+}
+
 /* Some free run fits, from page `floor` on. */
 static bool model_fits(const struct model *model, uint32_t pages, uint32_t align, uint64_t limit, uint32_t floor) {
     uint64_t start = 0, end = 0; /* the row of free pages that ends with the page looked at */

@@ -63,6 +63,67 @@ static void model_palloc_with(struct model *model) {
     model_judge_taken(model, first, request.pages, request.align, request.limit, empty);
 }
 
+/* With all conditions at once: an exact place, a boundary. */
+static void model_palloc_hard(struct model *model) {
+    struct palloc_request request = { .pages = 1 + model_number(model, 40), .align = 1u << model_number(model, 4) };
+    if (model_number(model, 2) == 0)
+        request.boundary = 1u << model_number(model, 8);
+    if (model_number(model, 2) == 0)
+        request.limit = model_any_page(model);
+    request.exact = model_number(model, 3) == 0;
+    if (request.exact)
+        request.at = model_number(model, 2) == 0 ? model_any_page(model) : model_find(model, MODEL_FREE);
+    bool fits = model_fits_somewhere(model, &request);
+    uint32_t first = palloc_with(&request);
+    model_demand((first != PFN_NONE) == fits, "%u pages, align %u, boundary %u, limit 0x%x, at 0x%x (%d): page 0x%x",
+                 request.pages, request.align, request.boundary, request.limit, request.at, request.exact, first);
+    if (first == PFN_NONE)
+        return;
+    model_demand(model_allows(first, request.pages, request.align, request.boundary) &&
+                     (!request.exact || first == request.at) &&
+                     (request.limit == 0 || (uint64_t)first + request.pages <= request.limit),
+                 "%u pages, align %u, boundary %u, limit 0x%x, at 0x%x (%d) got page 0x%x", request.pages,
+                 request.align, request.boundary, request.limit, request.at, request.exact, first);
+    for (uint32_t page = first; page < first + request.pages; page++) {
+        model_demand(model->pages[page].owner == MODEL_FREE, "page 0x%x isn't free, but was given", page);
+        model->pages[page].owner = MODEL_HELD;
+        model_judge_page(model, page);
+    }
+}
+
+static void model_bulk(struct model *model) {
+    enum { MOST = 100 };
+    uint32_t list[MOST], count = model_number(model, MOST), free_pages = 0;
+    for (uint32_t i = 0; i < model->ram_count; i++)
+        free_pages += model->pages[model->ram[i]].owner == MODEL_FREE;
+    bool given = palloc_bulk(list, count);
+    model_demand(given == (free_pages >= count), "%u pages in bulk of %u free: %d", count, free_pages, given);
+    for (uint32_t i = 0; given && i < count; i++) {
+        model_demand(list[i] < model->end && model->pages[list[i]].owner == MODEL_FREE, "page 0x%x in bulk isn't free",
+                     list[i]);
+        model->pages[list[i]].owner = MODEL_HELD;
+    }
+}
+
+/* Any held pages, some of runs and some taken alone. */
+static void model_free_bulk(struct model *model) {
+    enum { MOST = 60 };
+    uint32_t list[MOST], count = 0, at = model_number(model, model->ram_count);
+    for (uint32_t i = 0; i < model->ram_count && count < MOST; i += 1 + i % 3) {
+        uint32_t page = model->ram[(at + i) % model->ram_count];
+        const struct model_page *is = &model->pages[page];
+        if (is->owner == MODEL_HELD && is->readable + is->writable + is->executable + is->pins == 0)
+            list[count++] = page;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        model_demand(model->pages[list[i]].owner == MODEL_HELD, "twice");
+    pfree_bulk(list, count);
+    for (uint32_t i = 0; i < count; i++) {
+        model->pages[list[i]].owner = MODEL_FREE;
+        model_judge_page(model, list[i]);
+    }
+}
+
 struct model_free_call {
     uint32_t page_id, num_pages;
 };
@@ -285,7 +346,7 @@ static inline void model_step(struct model *model) {
         model_palloc,    model_palloc,    model_palloc,    model_palloc,    model_palloc_with, model_palloc_with,
         model_free_some, model_free_some, model_free_some, model_free_some, model_free_any,    model_map,
         model_map,       model_unmap,     model_unmap,     model_remap,     model_pin,         model_unpin,
-        model_hand_over, model_own,       model_disown,
+        model_hand_over, model_own,       model_disown,    model_bulk,      model_free_bulk,   model_palloc_hard,
     };
     uint32_t choice = model_number(model, 256);
     if (choice == 255)

@@ -1,4 +1,5 @@
 /* mem/palloc.c on the live system, whatever its RAM is: on pretend machines, and in the kernels. */
+#include <arch/arch.h>
 #include <base/config.h>
 #include <base/fail.h>
 #include <base/fmt.h>
@@ -364,4 +365,129 @@ TEST(palloc_survives_many_random_requests) {
     palloc_audit();
     for (size_t i = 0; i < RUNS; i++)
         pfree(runs[i].first, runs[i].end - runs[i].first);
+}
+
+/* --- Conditions, lists, traces ------------------------------------------------------------------------------------ */
+
+TEST(palloc_with_takes_an_exact_place_and_keeps_to_a_boundary) {
+    palloc_drain();
+    pfn_t first = take(40, 1, 0);
+    expect(first != PFN_NONE);
+    struct palloc_request place = { .pages = 7, .exact = true, .at = first + 11 };
+    expect_equal(palloc_with(&place), PFN_NONE);
+    pfree(first, 40);
+    expect_equal(palloc_with(&place), first + 11);
+    expect_equal(palloc_with(&place), PFN_NONE);
+    pfree(first + 11, 7);
+    struct palloc_request within = { .pages = 16, .boundary = 16 };
+    pfn_t run = palloc_with(&within);
+    expect(run != PFN_NONE && run % 16 == 0);
+    pfree(run, 16);
+    within.pages = 17;
+    expect_equal(palloc_with(&within), PFN_NONE);
+    within.boundary = 24;
+    expect_panic("palloc_with(17 pages, align 0, limit 0x0, boundary 24): boundary isn't a power of two",
+                 palloc_with(&within));
+}
+
+TEST(palloc_bulk_gives_all_or_nothing) {
+    enum { PAGES = 150 };
+    static pfn_t list[PAGES];
+    struct palloc_stats before = stats_now();
+    expect(palloc_bulk(list, PAGES));
+    expect_equal(stats_now().held, before.held + PAGES);
+    pfree_bulk(list, PAGES);
+    expect_equal(stats_now().held, before.held);
+    expect(palloc_bulk(list, 0));
+    pfree_bulk(list, 0);
+    if (!CONFIG_DEBUG)
+        return;
+    fail_arm(1);
+    bool given = palloc_bulk(list, PAGES);
+    fail_arm(0);
+    expect(!given);
+    expect_equal(stats_now().held, before.held);
+}
+
+TEST(pfree_bulk_reports_the_entry_and_frees_nothing) {
+    pfn_t list[3] = { take(1, 1, 0), take(1, 1, 0), 0 };
+    expect_panic("pfree_bulk(3 pages), entry 2: page 0x0 is never ours *: palloc never gave it*", pfree_bulk(list, 3));
+    expect_states(list[0], 1, PALLOC_HELD);
+    pfree_bulk(list, 2);
+    list[2] = list[0];
+    expect_panic("pfree_bulk(3 pages), entry 0: page 0x* is free*: freed twice?*", pfree_bulk(list, 3));
+}
+
+TEST(pfree_reports_a_partial_double_free_of_a_cached_run) {
+    pfn_t first = take(8, 1, 0);
+    expect(first != PFN_NONE);
+    pfree(first, 8);
+    expect_panic("pfree(page 0x*, 2 pages): page 0x* is free*: freed twice?*", pfree(first + 3, 2));
+    expect_panic("pfree(page 0x*, 1 pages): page 0x* is free*: freed twice?*", pfree(first + 7, 1));
+}
+
+TEST(palloc_takes_back_single_pages_as_a_run_and_a_run_as_single_pages) {
+    pfn_t first = take(4, 1, 0);
+    expect(first != PFN_NONE);
+    for (pfn_t i = 0; i < 4; i++)
+        pfree(first + i, 1);
+    palloc_drain();
+    const struct palloc_request at[2] = { { .pages = 1, .exact = true, .at = first },
+                                          { .pages = 1, .exact = true, .at = first + 1 } };
+    expect_equal(palloc_with(&at[0]), first);
+    expect_equal(palloc_with(&at[1]), first + 1);
+    pfree(first, 2);
+}
+
+TEST(palloc_finds_a_write_after_free_and_names_who_freed_the_page) {
+    pfn_t pfn = take(1, 1, 0);
+    expect(pfn != PFN_NONE);
+    pfree(pfn, 1);
+    if (!CONFIG_DEBUG)
+        test_skip("release builds don't look");
+    uint8_t *view = (uint8_t *)arch_frame_open(pfn);
+    uint8_t was = view[20];
+    view[20] = (uint8_t)~was;
+    arch_frame_close(view);
+    const struct palloc_request same = { .pages = 1, .exact = true, .at = pfn };
+    expect_panic("palloc: page 0x* was written to after it was freed: 1 words changed, the first at offset 0x14 from "
+                 "0x* to 0x* (last taken by 0x*, last freed by 0x*)",
+                 palloc_with(&same));
+    pfree(pfn, 1);
+}
+
+TEST(palloc_places_sum_to_the_pages_held) {
+    struct palloc_place table[8];
+    size_t others, sum;
+    pfn_t run = take(5, 1, 0);
+    expect(run != PFN_NONE);
+    size_t count = palloc_places(table, 8, &others);
+    sum = others;
+    for (size_t i = 0; i < count; i++)
+        sum += table[i].pages;
+    pfree(run, 5);
+    if (CONFIG_DEBUG)
+        expect_equal(sum, stats_now().held + 5);
+    else
+        expect_equal(sum, 0);
+}
+
+/* A pair may look at so many runs and words whatever the lists hold: here, one free page in two. */
+TEST(palloc_takes_bounded_steps_whatever_is_free) {
+    enum { PAGES = 400 };
+    static pfn_t list[PAGES];
+    expect(palloc_bulk(list, PAGES));
+    for (int i = 0; i < PAGES; i += 2)
+        pfree(list[i], 1);
+    palloc_drain();
+    for (uint32_t pages = 2; pages <= 512; pages = pages * 2 + 1) {
+        size_t before = palloc_steps();
+        pfn_t run = take(pages, 1, 0);
+        if (run != PFN_NONE)
+            pfree(run, pages);
+        if (run != PFN_NONE && pages < 256)
+            expect(palloc_steps() - before <= 8 + 2 * pages / 32);
+    }
+    for (int i = 1; i < PAGES; i += 2)
+        pfree(list[i], 1);
 }
