@@ -1,7 +1,7 @@
 /* mem/dress.h - layer 6: what a block wears while its user has it, at each level of checking.
  *
- * All that CONFIG_KMALLOC_CHECK adds to a block when it is handed out, and looks at when it comes back, is here, so that
- * the ways to get and to free a block agree. With KMALLOC_CHECK_NONE all of it is nothing.
+ * All that CONFIG_KMALLOC_CHECK adds to a block when it is handed out, and looks at when it comes back, is here, so
+ * that the ways to get and to free a block agree. With KMALLOC_CHECK_NONE all of it is nothing.
  *
  * Context: any. The block's user has it, or nobody has. */
 #ifndef MEM_DRESS_H

@@ -1,4 +1,5 @@
-/* The family is thin: a request is a size, an alignment and a place; a magazine has a block, and mem/dress.h dresses it.
+/* The family is thin: a request is a size, an alignment and a place; a magazine has a block, and mem/dress.h dresses
+ * it.
  *
  *     kmalloc(bytes) -- table --> magazine -- top entry's note says CACHED? --> take it
  *                                                 +-- no --> under the lock: fill the magazine from slabs, or large
