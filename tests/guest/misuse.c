@@ -170,7 +170,9 @@ void misuse_run(const struct misuse *misuse) {
     state.undo = NULL;
     log_line("misuse | %s | %s | %s | %s | %s |", misuse->text, misuse->cells[0], misuse->cells[1], misuse->cells[2],
              misuse->cells[3]);
+    kmalloc_sample(misuse->alone ? 1 : 0);
     bool noticed = is_noticed(misuse);
+    kmalloc_sample(CONFIG_KMALLOC_SAMPLE);
     put_right();
     free_taken();
     if (state.undo != NULL)

@@ -19,6 +19,7 @@ enum { MISUSE_LEVELS = 4 };
 
 struct misuse {
     const char *text;
+    bool alone;
     void (*commit)(void);
     const char *cells[MISUSE_LEVELS];
 };
@@ -27,10 +28,14 @@ struct misuse {
 #define EVERYWHERE(cell) cell, cell, cell, cell
 
 /* Then four cells: none, canary, guard, asan. */
-#define MISUSE(name_, text_, ...)                                                                                      \
+#define MISUSE(name_, text_, ...) MISUSE_IN(false, name_, text_, __VA_ARGS__)
+/* The same, its blocks being those that the two upper levels put between unmapped pages, one in some. */
+#define MISUSE_ALONE(name_, text_, ...) MISUSE_IN(true, name_, text_, __VA_ARGS__)
+
+#define MISUSE_IN(alone_, name_, text_, ...)                                                                           \
     static void name_##_commit(void);                                                                                  \
     TEST(misuse_##name_) {                                                                                             \
-        static const struct misuse misuse = { text_, name_##_commit, { __VA_ARGS__ } };                                \
+        static const struct misuse misuse = { text_, alone_, name_##_commit, { __VA_ARGS__ } };                        \
         misuse_run(&misuse);                                                                                           \
     }                                                                                                                  \
     static void name_##_commit(void)

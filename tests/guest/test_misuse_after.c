@@ -93,3 +93,17 @@ MISUSE(size_of_freed, "kmalloc_usable_size() of a block that was freed", "at onc
     kfree(block);
     (void)kmalloc_usable_size(block);
 }
+
+MISUSE_ALONE(read_after_free_alone, "a byte read from a block that was alone after it was freed", NOT_FOUND, NOT_FOUND,
+             "at once: freed at", "at once: read of 1 byte") {
+    char *block = misuse_take(SMALL);
+    kfree(block);
+    misuse_read(block, 8);
+}
+
+MISUSE_ALONE(write_after_free_alone, "a byte written to a block that was alone after it was freed", NOT_FOUND,
+             NOT_FOUND, "at once: freed at", "at once: write of 1 byte") {
+    char *block = misuse_take(SMALL);
+    kfree(block);
+    misuse_write(block, 8);
+}

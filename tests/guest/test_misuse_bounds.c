@@ -2,7 +2,7 @@
 #include <base/string.h>
 #include <tests/guest/misuse.h>
 
-enum { SMALL = 24, MIDDLE = 100, LARGE = 40000 };
+enum { SMALL = 24, MIDDLE = 100, LARGE = 40000, PAGE_PART = 32 };
 
 MISUSE(write_behind, "a byte written right behind a block", NOT_FOUND, "when freed: +24 was", "when freed: +24 was",
        "at once: write of 1 byte") {
@@ -111,4 +111,26 @@ MISUSE(write_behind_shrunk,
        "when freed: +90 was", "when freed: +90 was", "at once: write of 1 byte") {
     char *block = (char *)misuse_keep(krealloc(kmalloc(MIDDLE), 90));
     misuse_write(block, 90);
+}
+
+/* Two blocks of 32 bytes, each to an end of its pages: one of the two meets an unmapped page. */
+static void write_beside_both(intptr_t offset) {
+    misuse_write(misuse_take(PAGE_PART), offset);
+    misuse_write(misuse_take(PAGE_PART), offset);
+}
+
+MISUSE_ALONE(write_behind_alone, "a byte written right behind each of two blocks that are alone", NOT_FOUND,
+             "when freed: 1 byte changed", "at once: page fault", "at once: write of 1 byte") {
+    write_beside_both(PAGE_PART);
+}
+
+MISUSE_ALONE(write_before_alone, "a byte written right before each of two blocks that are alone", NOT_FOUND,
+             "when freed: 1 byte changed", "at once: page fault", "at once: write of 1 byte") {
+    write_beside_both(-1);
+}
+
+MISUSE_ALONE(read_behind_alone, "a byte read right behind each of two blocks that are alone", NOT_FOUND, NOT_FOUND,
+             "at once: page fault", "at once: read of 1 byte") {
+    misuse_read(misuse_take(PAGE_PART), PAGE_PART);
+    misuse_read(misuse_take(PAGE_PART), PAGE_PART);
 }
