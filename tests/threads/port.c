@@ -12,6 +12,7 @@
 #include <base/fmt.h>
 #include <base/string.h>
 #include <errno.h>
+#include <mem/kmalloc.h>
 #include <mem/port.h>
 #include <pthread.h>
 #include <sched.h>
@@ -59,7 +60,9 @@ static unsigned claim_processor(void) {
             return at;
 }
 
+/* As a kernel does before a processor halts: nobody runs here for a while. */
 static void leave_processor(void) {
+    kmalloc_idle();
     __atomic_store_n(&state.busy[self.processor], 0, __ATOMIC_RELEASE);
 }
 
