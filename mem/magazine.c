@@ -8,7 +8,7 @@
  * was freed twice in a race, and an entry that somebody overwrote.
  *
  * Memory: a set is a page, made when its processor first comes to the slow path; the stacks are a pool's objects, made
- * when a size is first used. A stack holds up to 62 blocks and 32 KiB, but at least two blocks. Without memory for
+ * when a size is first used. A stack holds up to 56 blocks and 32 KiB, but at least two blocks. Without memory for
  * either, each block is taken from its slab: slower, and no request fails of it. An empty magazine is filled; a full
  * one is emptied by half, so that no sequence of requests goes to the slabs more often than each half magazine. (What
  * leaves is the upper half, so that nothing has to be moved.)
@@ -36,7 +36,8 @@
 enum {
     LIMIT_BYTES = 32768,
     LIMIT_LEAST = 2,
-    BIG_ENTRIES = 63, /* the one at the bottom included: four of these fill a page */
+    LIMIT_MOST = 56,              /* a multiple of eight, since slabs give up to eight blocks at a time */
+    BIG_ENTRIES = LIMIT_MOST + 1, /* the one at the bottom included: four of these fill a page */
     SMALL_ENTRIES = 31,
     NOTHING_IS_HERE = BLOCK_FREE,
     WAIT_ROUNDS = 20000,
@@ -94,7 +95,7 @@ static unsigned limit_of(const struct slab_class *of) {
     unsigned limit = LIMIT_BYTES / of->block_bytes;
     if (limit < LIMIT_LEAST)
         return LIMIT_LEAST;
-    return limit < BIG_ENTRIES - 1 ? limit : BIG_ENTRIES - 1;
+    return limit >= LIMIT_MOST ? LIMIT_MOST : limit >= 8 ? limit / 8 * 8 : limit;
 }
 
 static bool has_memory(const struct magazine *magazine) {
