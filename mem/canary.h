@@ -35,33 +35,49 @@ static inline uintptr_t canary_word(uintptr_t address) {
 
 enum { CANARY_WORDS = 16 / sizeof(uintptr_t), CANARY_WORDS_AFTER = CANARY_AFTER / sizeof(uintptr_t) };
 
-/* Words may be misaligned, and lie among bytes of other types. */
-typedef uintptr_t __attribute__((may_alias, aligned(1))) canary_unaligned;
+/* Words lie among bytes of other types. */
+typedef uintptr_t __attribute__((may_alias)) canary_aligned;
 
 static inline uintptr_t canary_turned(uintptr_t word, unsigned index) {
     uintptr_t turned = (index & 1) != 0 ? ~word : word;
     return (index & 2) != 0 ? turned << 16 | turned >> (sizeof(word) * 8 - 16) : turned;
 }
 
+/* A word at any address, as one access where it is aligned: others may look at a block's words while its user gets
+ * it. */
+static inline void canary_store(uintptr_t at, uintptr_t word) {
+    if (at % sizeof(word) == 0) {
+        __atomic_store_n((canary_aligned *)at, word, __ATOMIC_RELEASE);
+        return;
+    }
+    for (unsigned i = 0; i < sizeof(word); i++)
+        __atomic_store_n((uint8_t *)at + i, (uint8_t)(word >> 8 * i), __ATOMIC_RELEASE);
+}
+
+static inline uintptr_t canary_load(uintptr_t at) {
+    if (at % sizeof(uintptr_t) == 0)
+        return __atomic_load_n((const canary_aligned *)at, __ATOMIC_ACQUIRE);
+    uintptr_t word = 0;
+    for (unsigned i = 0; i < sizeof(word); i++)
+        word |= (uintptr_t)__atomic_load_n((const uint8_t *)at + i, __ATOMIC_ACQUIRE) << 8 * i;
+    return word;
+}
+
 /* Writes the words around the user's bytes. */
 static inline void canary_write(uintptr_t user, size_t bytes) {
     uintptr_t before = canary_word(user - CANARY_BEFORE), after = canary_word(user + bytes);
-    canary_unaligned *words = (canary_unaligned *)(user - CANARY_BEFORE);
     for (unsigned i = 0; i < CANARY_WORDS; i++)
-        words[i] = canary_turned(before, i);
-    words = (canary_unaligned *)(user + bytes);
+        canary_store(user - CANARY_BEFORE + i * sizeof(before), canary_turned(before, i));
     for (unsigned i = 0; i < CANARY_WORDS_AFTER; i++)
-        words[i] = canary_turned(after, i);
+        canary_store(user + bytes + i * sizeof(after), canary_turned(after, i));
 }
 
 static inline bool canary_intact(uintptr_t user, size_t bytes) {
     uintptr_t before = canary_word(user - CANARY_BEFORE), after = canary_word(user + bytes), difference = 0;
-    const canary_unaligned *words = (const canary_unaligned *)(user - CANARY_BEFORE);
     for (unsigned i = 0; i < CANARY_WORDS; i++)
-        difference |= words[i] ^ canary_turned(before, i);
-    words = (const canary_unaligned *)(user + bytes);
+        difference |= canary_load(user - CANARY_BEFORE + i * sizeof(before)) ^ canary_turned(before, i);
     for (unsigned i = 0; i < CANARY_WORDS_AFTER; i++)
-        difference |= words[i] ^ canary_turned(after, i);
+        difference |= canary_load(user + bytes + i * sizeof(after)) ^ canary_turned(after, i);
     return difference == 0;
 }
 

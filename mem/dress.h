@@ -55,13 +55,13 @@ static inline uintptr_t dress(uintptr_t block, uint8_t *state, const struct dres
     if (!CONFIG_KMALLOC_CANARY)
         return user;
     struct note *note = slab_note(state);
-    note->used = true;
-    note->alone = as->alone;
-    note->before = (uint32_t)as->before;
-    note->place = as->place;
-    note->freed_place = 0;
-    note->bytes = as->bytes;
-    note->born = as->born;
+    note_set(&note->used, true);
+    note_set(&note->alone, as->alone);
+    note_set(&note->before, (uint32_t)as->before);
+    note_set(&note->place, as->place);
+    note_set(&note->freed_place, 0);
+    note_set(&note->bytes, as->bytes);
+    note_set(&note->born, as->born);
     if (!as->alone)
         canary_write(user, as->bytes);
     if (CONFIG_KMALLOC_GUARD)
@@ -74,7 +74,7 @@ static inline bool dress_intact(struct block block) {
     if (!CONFIG_KMALLOC_CANARY)
         return true;
     const struct note *note = slab_note(slab_state(block));
-    return (note->alone || canary_intact(slab_user(block), note->bytes)) &&
+    return (note_get(&note->alone) || canary_intact(slab_user(block), note_get(&note->bytes))) &&
            (!CONFIG_KMALLOC_GUARD ||
             guard_surrounded(slab_address(block), block.slab->block_bytes, slab_user(block), note));
 }
@@ -82,7 +82,7 @@ static inline bool dress_intact(struct block block) {
 /* It was freed here. */
 static inline void dress_off(uint8_t *state, uintptr_t place) {
     if (CONFIG_KMALLOC_CANARY)
-        slab_note(state)->freed_place = place;
+        note_set(&slab_note(state)->freed_place, place);
 }
 
 #ifdef __cplusplus

@@ -140,7 +140,7 @@ static void describe(pfn_t pfn, char *out, size_t bytes) {
 /* The lock is held, and is released: whoever survives the panic, a test, goes on without it. */
 static NORETURN void refuse(const char *call, pfn_t pfn, const char *why) {
     char what[160];
-    palloc_describe(pfn, what, sizeof(what));
+    palloc_describe_locked(pfn, what, sizeof(what));
     palloc_unlock();
     panic("%s(page 0x%x): %s: it is %s", call, pfn, why, what);
 }

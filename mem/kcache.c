@@ -54,10 +54,11 @@ static void *take(struct kcache *cache, uintptr_t place, bool *raw) {
     struct entry entry = magazine_take(&cache->of);
     void *user = NULL;
     if (entry.address != 0) {
-        require(*entry.note == BLOCK_CACHED || *entry.note == BLOCK_CACHED_RAW,
+        uint8_t state = slab_load(entry.note);
+        require(state == BLOCK_CACHED || state == BLOCK_CACHED_RAW,
                 "kcache_alloc(%s): the free object at %#zx has state %u: it was freed twice at the same time",
-                cache->of.cache, (size_t)entry.address, *entry.note);
-        *raw = *entry.note == BLOCK_CACHED_RAW;
+                cache->of.cache, (size_t)entry.address, state);
+        *raw = state == BLOCK_CACHED_RAW;
         slab_store(entry.note, BLOCK_IN_USE);
         as.born = magazine_tick();
         as.whole = cache->of.block_bytes;

@@ -73,9 +73,9 @@ static struct entry take_locked(size_t bytes, size_t align, size_t *before) {
         entry = magazine_take(&slab_classes[slab_class_of(dress_whole(bytes, align))]);
     if (entry.address == 0)
         return take_large(bytes, align, before);
-    require(*entry.note == BLOCK_CACHED,
+    require(slab_load(entry.note) == BLOCK_CACHED,
             "kmalloc(%zu): the free block at %#zx has state %u: it was freed twice at the same time", bytes,
-            (size_t)entry.address, *entry.note);
+            (size_t)entry.address, slab_load(entry.note));
     slab_store(entry.note, BLOCK_IN_USE);
     return entry;
 }
@@ -159,13 +159,14 @@ static inline __attribute__((always_inline)) void *take(size_t bytes, size_t ali
         struct magazine *magazine = magazine_at(set, magazine_offsets[units]);
         struct entry *top = magazine->top;
         uint8_t *note = top->note;
-        if (likely(*note == BLOCK_CACHED)) {
+        if (likely(slab_load(note) == BLOCK_CACHED)) {
             uintptr_t block = top->address;
             magazine_set_top(magazine, top - 1);
-            slab_store(note, BLOCK_IN_USE);
             as.born = CONFIG_KMALLOC_CANARY ? set->requests++ : 0;
+            uintptr_t user = dress(block, note, &as);
+            slab_store(note, BLOCK_IN_USE);
             port_interrupts_restore(saved);
-            return (void *)dress(block, note, &as);
+            return (void *)user;
         }
         port_interrupts_restore(saved);
     }
@@ -243,11 +244,11 @@ static __attribute__((noinline)) void give_slowly(const char *call, void *pointe
 static inline __attribute__((always_inline)) bool is_in_use(const struct slab *slab, uintptr_t address,
                                                             uint64_t product, const uint8_t *note) {
     if (!CONFIG_KMALLOC_CANARY)
-        return likely((uint32_t)product < slab->reciprocal) && likely(*note == BLOCK_IN_USE);
+        return likely((uint32_t)product < slab->reciprocal) && likely(slab_load(note) == BLOCK_IN_USE);
     const struct note *full = (const struct note *)(const void *)note;
     uintptr_t block = slab->first + (size_t)(product >> 32) * slab->block_bytes;
-    return likely(full->state == BLOCK_IN_USE) && likely(address - block == full->before) &&
-           likely(canary_intact(address, full->bytes));
+    return likely(slab_load(note) == BLOCK_IN_USE) && likely(address - block == note_get(&full->before)) &&
+           likely(canary_intact(address, note_get(&full->bytes)));
 }
 
 static inline __attribute__((always_inline)) void give(const char *call, void *pointer, bool sized, size_t bytes,
@@ -267,7 +268,7 @@ static inline __attribute__((always_inline)) void give(const char *call, void *p
     if (likely(is_in_use(slab, address, product, note)) && likely(top != magazine->end) &&
         (!sized || likely(!kmalloc_size_is_wrong(slab, note, bytes)))) {
         dress_off(note, place);
-        size_t before = CONFIG_KMALLOC_CANARY ? slab_note(note)->before : 0;
+        size_t before = CONFIG_KMALLOC_CANARY ? note_get(&slab_note(note)->before) : 0;
         top[1] = (struct entry){ address - before, note };
         magazine_set_top(magazine, top + 1);
         slab_store(note, BLOCK_CACHED);

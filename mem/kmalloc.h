@@ -131,7 +131,8 @@ bool kmalloc_find(uintptr_t address, struct kmalloc_object *object);
 /* The block that an unmapped page was left beside, for an address in that page; false if there is none. */
 bool kmalloc_find_beside(uintptr_t address, struct kmalloc_object *object);
 
-/* The first block in use that begins above `address`: a walk is for (a = 0; kmalloc_next(a, &o); a = o.address). */
+/* The first block in use that begins above `address`: a walk is for (a = 0; kmalloc_next(a, &o); a = o.address). One
+ * that another processor frees in this moment may come as not in use. */
 bool kmalloc_next(uintptr_t address, struct kmalloc_object *object);
 
 /* Blocks in use, summed by place of allocation. With canaries only; 0 without. */

@@ -56,6 +56,25 @@ bool kmalloc_class_stats(unsigned index, struct kmalloc_class_stats *stats) {
 
 /* --- Objects ------------------------------------------------------------------------------------------------------ */
 
+/* The lock doesn't keep a block's user from freeing it, nor the next one from getting it. So the note is read before and
+ * after: if it is the same, it was so in between, and what was seen belongs to it; if not, the block was free. */
+static struct note read_note(const struct note *at) {
+    return (struct note){
+        .state = slab_load(&at->state),
+        .used = note_get(&at->used),
+        .before = note_get(&at->before),
+        .place = note_get(&at->place),
+        .freed_place = note_get(&at->freed_place),
+        .bytes = note_get(&at->bytes),
+        .born = note_get(&at->born),
+    };
+}
+
+static bool is_same(const struct note *a, const struct note *b) {
+    return a->state == b->state && a->used == b->used && a->before == b->before && a->place == b->place &&
+           a->freed_place == b->freed_place && a->bytes == b->bytes && a->born == b->born;
+}
+
 static void describe(struct block block, struct kmalloc_object *object) {
     *object = (struct kmalloc_object){
         .address = slab_address(block),
@@ -66,17 +85,21 @@ static void describe(struct block block, struct kmalloc_object *object) {
     };
     if (!CONFIG_KMALLOC_CANARY)
         return;
-    const struct note *note = slab_note(slab_state(block));
-    if (!note->used) { /* where it would begin */
+    const struct note *at = slab_note(slab_state(block));
+    const struct note note = read_note(at);
+    if (!note.used) { /* where it would begin */
         object->address += CANARY_BEFORE;
         return;
     }
-    object->address = slab_user(block);
-    object->bytes = note->bytes;
-    object->place = note->place;
-    object->freed_place = note->freed_place;
-    object->age = magazine_clock() - note->born;
-    object->intact = !object->in_use || dress_intact(block);
+    bool intact = note.state != BLOCK_IN_USE || dress_intact(block);
+    const struct note after = read_note(at);
+    object->in_use = note.state == BLOCK_IN_USE && is_same(&note, &after);
+    object->address += note.before;
+    object->bytes = note.bytes;
+    object->place = note.place;
+    object->freed_place = note.freed_place;
+    object->age = magazine_clock() - note.born;
+    object->intact = intact || !object->in_use;
 }
 
 bool kmalloc_find(uintptr_t address, struct kmalloc_object *object) {

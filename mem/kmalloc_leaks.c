@@ -28,7 +28,7 @@ static size_t sum_up(size_t age, struct kmalloc_place *table, size_t room, struc
     struct kmalloc_object object;
     *others = (struct kmalloc_place){ .youngest = SIZE_MAX };
     for (uintptr_t at = 0; CONFIG_KMALLOC_CANARY && kmalloc_next(at, &object); at = object.address) {
-        if (object.age > age)
+        if (!object.in_use || object.age > age)
             continue;
         struct kmalloc_place *sum = find_place(table, &count, room, object.place);
         add(sum == NULL ? others : sum, &object);

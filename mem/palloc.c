@@ -38,9 +38,21 @@
  *
  * Locking: one lock of rank PALLOC guards runs, words, ties and counts. What the processor's own cache serves takes no
  * lock: interrupts are off, slots change by exchange, tags by bytes that nobody else writes, bits of a run by words as
- * mem/bitmap.h says. Mistakes that two processors make at once on one page (both free it; one frees it, one maps it)
- * are seen by one of them, or at the latest when the page is handed out again or unmapped: its tag or bits are then
- * not what they must be. None goes unseen.
+ * mem/bitmap.h says.
+ *
+ * Mistakes. One that is made alone on its pages, however soon after what it contradicts, is reported at once. If two
+ * processors do at the same moment, without order between them, what only one of them may, the report comes later or
+ * names another:
+ *   - Both free a page or a run. Either one is told, or it lies in two caches (in a cache and a run): then who pops it
+ *     second is told, unless the first has given it back by then. If both pops run at once too, both may be served, and
+ *     the report comes with the second pfree() of it.
+ *   - One frees a run while another maps a page of it. Where the free writes whole words of bits, it doesn't see that a
+ *     bit goes; the page is then tied inside a free or cached run. palloc_audit() says so (P1), and a debug build when
+ *     what the mapping wrote is found as written after free; a release build may hand the page out while it is mapped.
+ *   - One frees wrongly, another rightly, in one word of bits. The wrong one clears the run's first bits and, when it
+ *     meets the bad one, sets them again; a right pfree() of pages among the cleared ones, which the wrong one named
+ *     without holding them, then finds no bit and gets the report in its place. Nothing but those pages is concerned.
+ * No order of two right calls is ever reported, and none of these mistakes harms pages that neither call named.
  *
  * Wrong frees are found before anything changes, by tags and bits alone. The length of a run isn't remembered, so that
  * a caller may give back any part; what it gives back must be held to the last page.

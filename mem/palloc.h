@@ -181,19 +181,21 @@ void palloc_drop_hold(pfn_t pfn);
 /* The first tied page of [first, end), or end. */
 pfn_t palloc_next_tied(pfn_t first, pfn_t end);
 
-/* What mem/frame.c knows of a tied page. Set once, by frame_init(); called with or without the lock. */
+/* What mem/frame.c knows of a tied page. Set once, by frame_init(); called with the lock held. */
 struct palloc_frame_hooks {
     /* Fills a buffer with what a report says of the page: owner kind, counts. */
     void (*describe)(pfn_t pfn, char *out, size_t bytes);
     /* The page is the loader's, and nothing else keeps it. */
     bool (*may_reclaim)(pfn_t pfn);
-    /* Pages of the loader's became free; the lock is held. */
+    /* Pages of the loader's became free. */
     void (*reclaimed)(pfn_t first, size_t pages);
 };
 void palloc_set_hooks(const struct palloc_frame_hooks *hooks);
 
-/* Fills a buffer with one line on a page, any number allowed: "free", "held by palloc's caller, mapped 2 times ...". */
+/* Fills a buffer with one line on a page, any number allowed: "free", "held by palloc's caller, mapped 2 times ...".
+ * Takes the lock, or is called with it held. */
 void palloc_describe(pfn_t pfn, char *out, size_t bytes);
+void palloc_describe_locked(pfn_t pfn, char *out, size_t bytes);
 
 #ifdef __cplusplus
 }

@@ -53,7 +53,7 @@ void palloc_reclaim(pfn_t first, size_t pages) {
         pfn_t pfn = first + (pfn_t)i;
         if (i <= PFN_NONE - first && palloc_state(pfn) == PALLOC_TIED && palloc_may_reclaim(pfn))
             continue;
-        palloc_describe(pfn, what, sizeof(what));
+        palloc_describe_locked(pfn, what, sizeof(what));
         palloc_unlock();
         panic("palloc_reclaim(page 0x%x, %zu pages): page 0x%x isn't the loader's: it is %s", first, pages, pfn, what);
     }

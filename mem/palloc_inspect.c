@@ -51,7 +51,7 @@ bool palloc_ram(size_t index, struct extent *extent) {
 }
 
 size_t palloc_steps(void) {
-    return palloc_step_count;
+    return __atomic_load_n(&palloc_step_count, __ATOMIC_RELAXED);
 }
 
 /* --- Rows of tags ------------------------------------------------------------------------------------------------- */

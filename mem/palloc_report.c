@@ -2,7 +2,10 @@
  *
  * A report names the call as it was made, the first page that spoils it, and that page's state; the guess at the
  * mistake is only a guess and ends the line. Nothing here changes anything. What a tied page's word means is
- * mem/frame.c's knowledge, one layer up, so it is asked through functions that it sets. */
+ * mem/frame.c's knowledge, one layer up, so it is asked through functions that it sets.
+ *
+ * Locking: a word is read under palloc's lock, since it changes as a whole under it and i386 reads its halves one after
+ * the other. The report is made with the lock released: what it says of the page, and the guess, are of two moments. */
 #include <base/check.h>
 #include <base/fmt.h>
 #include <mem/palloc_report.h>
@@ -23,7 +26,7 @@ void palloc_reclaimed(pfn_t first, size_t pages) {
     hooks->reclaimed(first, pages);
 }
 
-void palloc_describe(pfn_t pfn, char *out, size_t bytes) {
+void palloc_describe_locked(pfn_t pfn, char *out, size_t bytes) {
     static const char *const texts[] = {
         [PALLOC_NOT_RAM] = "never ours (no RAM, reserved, or past the end)",
         [PALLOC_FREE] = "free",
@@ -37,6 +40,12 @@ void palloc_describe(pfn_t pfn, char *out, size_t bytes) {
         hooks->describe(pfn, out, bytes);
     else
         fmt(out, bytes, "%s", texts[found]);
+}
+
+void palloc_describe(pfn_t pfn, char *out, size_t bytes) {
+    palloc_lock();
+    palloc_describe_locked(pfn, out, bytes);
+    palloc_unlock();
 }
 
 /* What the caller probably did. */

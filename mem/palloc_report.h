@@ -1,6 +1,6 @@
 /* mem/palloc_report.h - the evidence in palloc's reports of broken contracts.
  *
- * Layer: inside mem/palloc. Context: no lock is needed; what is read may change while it is read. */
+ * Layer: inside mem/palloc. Context: palloc's lock is not held; what is read may change while it is read. */
 #ifndef MEM_PALLOC_REPORT_H
 #define MEM_PALLOC_REPORT_H
 

@@ -55,6 +55,7 @@ static inline void add_free(struct zone *zone, size_t pages) {
 static inline __attribute__((always_inline)) void give(struct zone *zone, pfn_t first, uint32_t pages) {
     pfn_t end = first + pages;
     uint32_t whole = pages;
+    palloc_tables.gives++;
     add_free(zone, pages);
     uint8_t after = tag_get(end);
     if (tag_is_edge(after) && !is_border(end)) {

@@ -7,18 +7,31 @@
  *      none or a limit spoils it, a few runs of each of some bins are tried. Nearly all requests end here.
  *   2  all of the zone, by address: from run to run over the tags, held pages 32 or 64 at a step. So no run is missed,
  *      and a request is refused only when no run for it exists. Every SLICE steps the lock is let go, and with it the
- *      interrupts come on again if they were: the time under the lock stays bounded. What changes behind the search is
- *      as if the request had come before; if the run ahead has grown to begin behind, it is looked at anew.
+ *      interrupts come on again if they were: the time under the lock stays bounded. If the run ahead has grown to
+ *      begin behind, it is looked at anew.
  *   3  the border to the next zone: its last and the lower one's run may be free as one.
  *
  * A place is looked up by the run around it instead: backward over tags that say nothing, 4 or 8 at a step.
  *
+ * A refusal is right at the moment it is given. Runs grow only by gives, which are counted. If there was none since the
+ * search began, what is free at its end was free throughout, so the search has seen it. If there was one, it may have
+ * come behind, and all begins anew: at most WALKS times, each of which somebody else's free has caused; the last of
+ * them keeps the lock from its begin to its end.
+ *
  * Cost: step 1 is bounded by a constant. Step 2, when step 1 fails: linear in the zone's RAM over 64 and in its single
- * pages and ties; at most SLICE steps at a time with the lock held. Plain requests up to 512 pages never come here. */
+ * pages and ties; at most SLICE steps at a time with the lock held, but for the last of WALKS, which only comes when
+ * others gave pages back during each one before. Plain requests up to 512 pages never come here. */
 #include <base/bits.h>
 #include <mem/palloc_search.h>
 
-enum { SLICE = 1024, TRIES = 4, BINS_TRIED = 32 };
+enum { SLICE = 1024, TRIES = 4, BINS_TRIED = 32, WALKS = 4 };
+
+/* One search: what for, how many pages it has passed by, and whether it lets others in on its way. */
+struct walk {
+    const struct search_request *request;
+    unsigned steps;
+    bool breathes;
+};
 
 /* --- Places ------------------------------------------------------------------------------------------------------- */
 
@@ -150,20 +163,21 @@ static uint64_t pass_by(pfn_t at) {
     palloc_step(1);
     if (!tag_is_ready(at))
         return ((uint64_t)at | (CHUNK_PAGES - 1)) + 1;
-    bool whole = at % BITMAP_BITS == 0 && palloc_tables.held[at / BITMAP_BITS] == ~(uintptr_t)0;
+    const uintptr_t *word = &palloc_tables.held[at / BITMAP_BITS];
+    bool whole = at % BITMAP_BITS == 0 && __atomic_load_n(word, __ATOMIC_RELAXED) == ~(uintptr_t)0;
     return (uint64_t)at + (whole ? BITMAP_BITS : 1);
 }
 
-static pfn_t take_from_pages(struct zone *zone, uint64_t at, uint64_t end, const struct search_request *request) {
-    for (unsigned steps = 1; at < end; steps++) {
-        if (steps % SLICE == 0)
+static pfn_t take_from_pages(struct zone *zone, uint64_t at, uint64_t end, struct walk *walk) {
+    while (at < end) {
+        if (++walk->steps % SLICE == 0 && walk->breathes)
             at = breathe((pfn_t)at);
         if (!is_edge((pfn_t)at)) {
             at = pass_by((pfn_t)at);
             continue;
         }
         struct run run = runs_from((pfn_t)at);
-        pfn_t first = cut_if_it_fits(zone, run, request);
+        pfn_t first = cut_if_it_fits(zone, run, walk->request);
         if (first != PFN_NONE)
             return first;
         at += run.pages;
@@ -171,14 +185,15 @@ static pfn_t take_from_pages(struct zone *zone, uint64_t at, uint64_t end, const
     return PFN_NONE;
 }
 
-static pfn_t take_by_address(struct zone *zone, const struct search_request *request) {
+static pfn_t take_by_address(struct zone *zone, struct walk *walk) {
+    const struct search_request *request = walk->request;
     if (next_filled(zone, bin_of(request->pages)) == BINS)
         return PFN_NONE;
     pfn_t zone_end = zone->end < request->limit ? zone->end : request->limit, taken = PFN_NONE;
     for (size_t i = palloc_tables_extent(zone->first); i < palloc_tables.ram_count && taken == PFN_NONE; i++) {
         const struct extent *ram = &palloc_tables.ram[i];
         pfn_t first = ram->first > zone->first ? ram->first : zone->first;
-        taken = take_from_pages(zone, first, ram->end < zone_end ? ram->end : zone_end, request);
+        taken = take_from_pages(zone, first, ram->end < zone_end ? ram->end : zone_end, walk);
     }
     return taken;
 }
@@ -228,9 +243,8 @@ static pfn_t take_at(const struct search_request *request) {
     return first;
 }
 
-pfn_t search_take(unsigned highest, const struct search_request *request) {
-    if (request->at != PFN_NONE)
-        return take_at(request);
+static pfn_t take_once(unsigned highest, struct walk *walk) {
+    const struct search_request *request = walk->request;
     bool plain = request->align == 1 && request->boundary == 0;
     for (unsigned i = highest + 1; i-- > 0;) {
         struct zone *zone = &palloc_zones[i];
@@ -239,11 +253,23 @@ pfn_t search_take(unsigned highest, const struct search_request *request) {
         bool whole = request->limit >= zone->end || request->limit >= palloc_tables.end;
         pfn_t first = plain && whole ? runs_take(i, request->pages) : take_likely(zone, request);
         if (first == PFN_NONE && !(plain && whole && request->pages <= RUNS_EXACT))
-            first = take_by_address(zone, request);
+            first = take_by_address(zone, walk);
         if (first == PFN_NONE && i > 0)
             first = take_over(i, request);
         if (first != PFN_NONE)
             return first;
     }
     return PFN_NONE;
+}
+
+pfn_t search_take(unsigned highest, const struct search_request *request) {
+    if (request->at != PFN_NONE)
+        return take_at(request);
+    for (unsigned walks = 1;; walks++) {
+        struct walk walk = { .request = request, .breathes = walks < WALKS };
+        size_t gives = palloc_tables.gives;
+        pfn_t first = take_once(highest, &walk);
+        if (first != PFN_NONE || gives == palloc_tables.gives)
+            return first;
+    }
 }

@@ -49,7 +49,8 @@ extern struct palloc_tables {
     uint8_t *ready;
     uint32_t chunks; /* bytes of `ready`: the page after the last has one */
     pfn_t end;
-    size_t tied;        /* pages; guarded by lock */
+    size_t tied;        /* pages; guarded by lock, as the next */
+    size_t gives;       /* how often pages were entered into free runs: a search sees whether it missed some */
     struct extent *ram; /* sorted, never touching */
     size_t ram_count, ram_pages, carved_bytes;
     struct palloc_trace *traces; /* NULL in release builds, as the next */
@@ -103,12 +104,13 @@ static inline void tag_make_ready(pfn_t first, pfn_t last) {
 
 /* --- Steps, for tests of what things cost ------------------------------------------------------------------------- */
 
-/* Debug builds count runs looked at, bins' words, words of held bits, and words of tags in searches. */
+/* Debug builds count runs looked at, bins' words, words of held bits, and words of tags in searches; atomically, since
+ * paths without the lock count too. */
 extern size_t palloc_step_count;
 
 static inline void palloc_step(size_t steps) {
     if (CONFIG_DEBUG)
-        palloc_step_count += steps;
+        __atomic_fetch_add(&palloc_step_count, steps, __ATOMIC_RELAXED);
 }
 
 #ifdef __cplusplus

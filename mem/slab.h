@@ -171,14 +171,19 @@ static inline struct note *slab_note(uint8_t *state) {
     return (struct note *)(void *)state;
 }
 
-/* States change under other processors' hands, but never in a way that matters to the reader. */
+/* States change under other processors' hands, with or without the lock. What a block wears is written before its state
+ * becomes IN_USE, and read after. On x86 both are plain moves. */
 static inline uint8_t slab_load(const uint8_t *state) {
-    return __atomic_load_n(state, __ATOMIC_RELAXED);
+    return __atomic_load_n(state, __ATOMIC_ACQUIRE);
 }
 
 static inline void slab_store(uint8_t *state, enum block_state value) {
-    __atomic_store_n(state, (uint8_t)value, __ATOMIC_RELAXED);
+    __atomic_store_n(state, (uint8_t)value, __ATOMIC_RELEASE);
 }
+
+/* The other fields of a note: the block's user writes them as it gets it, while others may look. */
+#define note_get(field)        __atomic_load_n(field, __ATOMIC_ACQUIRE)
+#define note_set(field, value) __atomic_store_n(field, value, __ATOMIC_RELEASE)
 
 /* False for an index past the last block, too. */
 static inline bool slab_in_use(struct block block) {
@@ -187,7 +192,7 @@ static inline bool slab_in_use(struct block block) {
 
 /* The user's first byte of a block that is or was in use. */
 static inline uintptr_t slab_user(struct block block) {
-    return slab_address(block) + (CONFIG_KMALLOC_CANARY ? slab_note(slab_state(block))->before : 0);
+    return slab_address(block) + (CONFIG_KMALLOC_CANARY ? note_get(&slab_note(slab_state(block))->before) : 0);
 }
 
 /* The slab whose run an address lies in, or NULL; any address. */

@@ -9,6 +9,11 @@ bool huge_reserve(struct huge *huge, size_t bytes) {
     return at != MAP_FAILED && madvise(at, bytes, MADV_NOHUGEPAGE) == 0;
 }
 
+void huge_give_back(struct huge *huge) {
+    munmap((void *)huge->address, huge->bytes);
+    *huge = (struct huge){ 0, 0 };
+}
+
 size_t huge_touched(const struct huge *huge) {
     enum { STEP = 1 << 16 };
     static unsigned char in[STEP];

@@ -14,6 +14,8 @@ struct huge {
 /* False if the host has none so large. */
 bool huge_reserve(struct huge *huge, size_t bytes);
 
+void huge_give_back(struct huge *huge);
+
 size_t huge_touched(const struct huge *huge);
 
 #endif

@@ -1,38 +1,17 @@
 /* palloc on machines larger than this one: the descriptors alone, in address space that the host backs as it is
  * touched. */
-#include <arch/arch.h>
-#include <mem/frame.h>
-#include <mem/palloc.h>
-#include <stdlib.h>
-#include <tests/host/huge.h>
+#include <tests/host/bare.h>
 #include <tests/test.h>
 
 enum { TIB_PAGES = 1 << 28 };
 
-static int map_nothing(void *argument, uintptr_t address, pfn_t first, size_t pages) {
-    (void)argument;
-    (void)address;
-    (void)first;
-    (void)pages;
-    return 0;
-}
-
-static struct huge space;
-
 /* RAM from page `first` on, `pages` of it. The pages that set-up touched. */
 static size_t boot(uint64_t first, uint64_t pages) {
-    static struct bootmap_range ranges[16];
-    struct bootmap map;
+    const struct bare_extent ram = { first, pages, BOOTMAP_FREE };
     if (sizeof(void *) == 4)
         test_skip("the descriptors don't fit into 32 bits of addresses");
-    bootmap_init(&map, ranges, sizeof(ranges) / sizeof(ranges[0]));
-    bootmap_add(&map, pfn_to_phys((pfn_t)first), pages << PAGE_SHIFT, BOOTMAP_FREE);
-    expect_equal(bootmap_finish(&map, 0), 0);
-    if (!huge_reserve(&space, palloc_metadata_bytes(&map)))
-        test_skip("the host has no such address space");
-    expect_equal(palloc_init(&map, space.address, map_nothing, NULL), 0);
-    frame_init(&map);
-    return huge_touched(&space);
+    bare_boot(&ram, 1);
+    return bare_touched();
 }
 
 static void take_and_give(uint32_t pages, pfn_t below) {
