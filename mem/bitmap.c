@@ -1,82 +1,32 @@
 /* Runs of bits that don't lie in one word: a part of a word at each end, and whole words between. */
 #include <mem/bitmap.h>
 
-/* The bits of [first, first + bits), one or more, as words: a part of one at each end, and `whole` between. */
-struct bitmap_span {
-    uintptr_t *at; /* the first word that has any of them */
-    uintptr_t head,
-        tail; /* masks for it, 0 if it is whole; and for the word after the whole ones, 0 if there is none */
-    size_t whole;
-};
+/* The words after `head` and before `end` have been changed, and the mask's bits of that one. */
+static __attribute__((noinline, cold)) bool undo(uintptr_t *head, uintptr_t mask, uintptr_t *end, uintptr_t from) {
+    while (--end > head)
+        __atomic_store_n(end, from, __ATOMIC_RELEASE);
+    bitmap_word_change(head, mask, ~from);
+    return false;
+}
 
-static inline struct bitmap_span bitmap_span(uintptr_t *map, pfn_t first, uint32_t bits) {
-    struct bitmap_span span = { .at = &map[first / BITMAP_BITS] };
+static inline __attribute__((always_inline)) bool change(uintptr_t *map, pfn_t first, uint32_t bits, uintptr_t from) {
     size_t shift = first % BITMAP_BITS, end = shift + bits;
-    if (shift != 0) {
-        span.head = ~(uintptr_t)0 << shift;
-        if (end < BITMAP_BITS) {
-            span.head &= ~(uintptr_t)0 >> (BITMAP_BITS - end);
-            return span;
-        }
-        end -= BITMAP_BITS;
+    uintptr_t *head = &map[first / BITMAP_BITS], *tail = head + (end - 1) / BITMAP_BITS, *at = head + 1;
+    uintptr_t head_mask = ~(uintptr_t)0 << shift, tail_mask = ~(uintptr_t)0 >> (-end % BITMAP_BITS);
+    if (!bitmap_word_change(head, head_mask, from))
+        return false;
+    for (; at < tail; at++) {
+        if (__builtin_expect(__atomic_load_n(at, __ATOMIC_RELAXED) != from, 0))
+            return undo(head, head_mask, at, from);
+        __atomic_store_n(at, ~from, __ATOMIC_RELEASE);
     }
-    span.whole = end / BITMAP_BITS;
-    if (end % BITMAP_BITS != 0)
-        span.tail = ((uintptr_t)1 << (end % BITMAP_BITS)) - 1;
-    return span;
-}
-
-/* Whole words, four at a step: whether all are `value`, 0 or all ones; and makes them so. */
-static inline bool bitmap_words_are(const uintptr_t *at, size_t words, uintptr_t value) {
-    uintptr_t differs = 0;
-    for (; words >= 4; words -= 4, at += 4)
-        differs |=
-            (__atomic_load_n(&at[0], __ATOMIC_RELAXED) ^ value) | (__atomic_load_n(&at[1], __ATOMIC_RELAXED) ^ value) |
-            (__atomic_load_n(&at[2], __ATOMIC_RELAXED) ^ value) | (__atomic_load_n(&at[3], __ATOMIC_RELAXED) ^ value);
-    for (; words > 0; words--, at++)
-        differs |= __atomic_load_n(at, __ATOMIC_RELAXED) ^ value;
-    return differs == 0;
-}
-
-static inline void bitmap_words_write(uintptr_t *at, size_t words, uintptr_t value) {
-    for (; words >= 4; words -= 4, at += 4) {
-        __atomic_store_n(&at[0], value, __ATOMIC_RELEASE);
-        __atomic_store_n(&at[1], value, __ATOMIC_RELEASE);
-        __atomic_store_n(&at[2], value, __ATOMIC_RELEASE);
-        __atomic_store_n(&at[3], value, __ATOMIC_RELEASE);
-    }
-    for (; words > 0; words--, at++)
-        __atomic_store_n(at, value, __ATOMIC_RELEASE);
+    return bitmap_word_change(tail, tail_mask, from) || undo(head, head_mask, tail, from);
 }
 
 bool bitmap_set_words(uintptr_t *map, pfn_t first, uint32_t bits) {
-    struct bitmap_span span = bitmap_span(map, first, bits);
-    uintptr_t *whole = span.at + (span.head != 0), *tail = whole + span.whole;
-    if (!bitmap_words_are(whole, span.whole, 0))
-        return false;
-    if (span.head != 0 && !bitmap_word_set(span.at, span.head))
-        return false;
-    if (span.tail != 0 && !bitmap_word_set(tail, span.tail)) {
-        if (span.head != 0)
-            bitmap_word_clear(span.at, span.head);
-        return false;
-    }
-    bitmap_words_write(whole, span.whole, ~(uintptr_t)0);
-    return true;
+    return change(map, first, bits, 0);
 }
 
 bool bitmap_clear_words(uintptr_t *map, pfn_t first, uint32_t bits) {
-    struct bitmap_span span = bitmap_span(map, first, bits);
-    uintptr_t *whole = span.at + (span.head != 0), *tail = whole + span.whole;
-    if (!bitmap_words_are(whole, span.whole, ~(uintptr_t)0))
-        return false;
-    if (span.head != 0 && !bitmap_word_clear(span.at, span.head))
-        return false;
-    if (span.tail != 0 && !bitmap_word_clear(tail, span.tail)) {
-        if (span.head != 0)
-            bitmap_word_set(span.at, span.head);
-        return false;
-    }
-    bitmap_words_write(whole, span.whole, 0);
-    return true;
+    return change(map, first, bits, ~(uintptr_t)0);
 }

@@ -151,9 +151,9 @@ static inline void mark_held(pfn_t first, uint32_t pages) {
     palloc_step(pages / BITMAP_BITS);
 }
 
-/* Lengths that are cached: 2^order of 2 to 512. */
+/* Lengths that are cached: 2^order of 2 to 512. (And 1, which doesn't get here.) */
 static inline bool is_cached_length(uint32_t pages) {
-    return pages <= 1u << CACHE_ORDER_LAST && (pages & (pages - 1)) == 0;
+    return pages - 1 < 1u << CACHE_ORDER_LAST && (pages & (pages - 1)) == 0;
 }
 
 static inline unsigned order_of(uint32_t pages) {
@@ -236,7 +236,7 @@ static pfn_t traced(pfn_t first, uint32_t pages, uintptr_t place) {
     return first;
 }
 
-/* All but the hot path, in a function of its own: palloc() ends with a jump to it and saves no registers. */
+/* All but the hot paths, in a function of its own: palloc() ends with a jump to it and saves no registers. */
 static NOT_INLINE void *palloc_slowly(uint32_t pages, uintptr_t place) {
     if (pages != 0 && fail_here())
         return NULL;
@@ -244,9 +244,48 @@ static NOT_INLINE void *palloc_slowly(uint32_t pages, uintptr_t place) {
     return pointer_to(traced(first, pages, place));
 }
 
+/* A run just popped, which doesn't lie in one word: whole words, or a part at each end. */
+static NOT_INLINE void *palloc_across(pfn_t first, uint32_t pages, uintptr_t saved) {
+    mark_held(first, pages);
+    port_interrupts_restore(saved);
+    return pointer_to(first);
+}
+
+static NOT_INLINE void *palloc_words(pfn_t first, uint32_t pages, uintptr_t saved) {
+    if (!bitmap_is_whole(first))
+        return palloc_across(first, pages, saved);
+    if (__builtin_expect(!bitmap_change_whole(palloc_tables.held, first, pages, 0), 0))
+        report_overlap(first, pages);
+    port_interrupts_restore(saved);
+    return (void *)((uintptr_t)first << PAGE_SHIFT);
+}
+
+/* The hot path of runs, as short. */
+static NOT_INLINE void *palloc_run(uint32_t pages) {
+    if (__builtin_expect(!is_cached_length(pages), 0))
+        return palloc_slowly(pages, 0);
+    unsigned order = order_of(pages);
+    uintptr_t saved = port_interrupts_off();
+    struct palloc_stack *stack = &own_cache(pointer_level())->runs[order];
+    pfn_t first = cache_pop_run_top(stack, order);
+    if (__builtin_expect(first == PFN_NONE, 0)) {
+        port_interrupts_restore(saved);
+        return palloc_slowly(pages, 0);
+    }
+    if (!bitmap_is_within(first, pages))
+        return palloc_words(first, pages, saved);
+    uintptr_t mask = stack->mask << (first % BITMAP_BITS);
+    if (__builtin_expect(!bitmap_word_change(&palloc_tables.held[first / BITMAP_BITS], mask, 0), 0))
+        report_overlap(first, pages);
+    port_interrupts_restore(saved);
+    return (void *)((uintptr_t)first << PAGE_SHIFT);
+}
+
 void *palloc(uint32_t num_pages) {
-    if (CONFIG_DEBUG || num_pages != 1)
+    if (CONFIG_DEBUG)
         return palloc_slowly(num_pages, PALLOC_PLACE());
+    if (num_pages != 1)
+        return palloc_run(num_pages);
     pfn_t pfn = take_one_hot(pointer_level());
     if (__builtin_expect(pfn == PFN_NONE, 0))
         return palloc_slowly(num_pages, PALLOC_PLACE());
@@ -305,6 +344,10 @@ static inline bool are_ready(pfn_t first, pfn_t last) {
     return tag_is_ready(first) && (one_chunk || (first < last && tag_is_ready(last)));
 }
 
+static inline bool is_one_ready_chunk(pfn_t first, pfn_t last) {
+    return (first ^ last) >> CHUNK_SHIFT == 0 && tag_is_ready(first);
+}
+
 /* A run that was taken as one goes into the processor's cache, if it is of such a length and there is room. */
 static inline bool give_cached(unsigned level, pfn_t first, uint32_t pages) {
     pfn_t last = first + pages - 1;
@@ -351,11 +394,53 @@ static NOT_INLINE void give_by_lock(pfn_t first, uint32_t pages) {
     palloc_report_wrong_free(first, pages, right < pages ? first + right : first);
 }
 
-static NOT_INLINE void give_several(pfn_t first, uint32_t pages) {
+static NOT_INLINE void give_several_slowly(pfn_t first, uint32_t pages) {
     if (pages == 0)
         return;
     unsigned level = is_cached_length(pages) ? cache_level(first, first + pages - 1) : (unsigned)CACHE_LEVELS;
     if (level == CACHE_LEVELS || !give_cached(level, first, pages))
+        give_by_lock(first, pages);
+}
+
+/* A run of whole words, for a stack that has room. */
+static NOT_INLINE void give_words(pfn_t first, uint32_t pages, uintptr_t saved) {
+    bool held = bitmap_change_whole(palloc_tables.held, first, pages, ~(uintptr_t)0);
+    if (__builtin_expect(held, 1))
+        cache_push_run(&own_cache(0)->runs[order_of(pages)], order_of(pages), first);
+    port_interrupts_restore(saved);
+    if (__builtin_expect(!held, 0))
+        give_by_lock(first, pages);
+}
+
+/* The hot path of runs: of level 0 and within one chunk. */
+static NOT_INLINE void give_several(pfn_t first, uint32_t pages) {
+    if (!is_cached_length(pages) || first < palloc_levels.first || !is_one_ready_chunk(first, first + pages - 1)) {
+        give_several_slowly(first, pages);
+        return;
+    }
+    unsigned order = order_of(pages);
+    uintptr_t saved = port_interrupts_off();
+    struct palloc_stack *stack = &own_cache(0)->runs[order];
+    if (__builtin_expect(!cache_has_room(stack), 0)) {
+        port_interrupts_restore(saved);
+        give_by_lock(first, pages);
+        return;
+    }
+    if (!bitmap_is_within(first, pages)) {
+        if (bitmap_is_whole(first)) {
+            give_words(first, pages, saved);
+            return;
+        }
+        port_interrupts_restore(saved);
+        give_several_slowly(first, pages);
+        return;
+    }
+    uintptr_t mask = stack->mask << (first % BITMAP_BITS);
+    bool held = bitmap_word_change(&palloc_tables.held[first / BITMAP_BITS], mask, ~(uintptr_t)0);
+    if (__builtin_expect(held, 1))
+        cache_push_run(stack, order, first);
+    port_interrupts_restore(saved);
+    if (__builtin_expect(!held, 0))
         give_by_lock(first, pages);
 }
 

@@ -36,14 +36,19 @@ static size_t level_pages(unsigned level) {
     return pages;
 }
 
+static void init_stack(struct palloc_stack *stack, unsigned order) {
+    stack->mask = 1u << order <= BITMAP_BITS ? bitmap_mask_within(0, 1u << order) : 0;
+    for (unsigned i = 0; i < CACHE_RUNS; i++)
+        stack->slots[i] = PFN_NONE;
+}
+
 static void init_one(struct palloc_cache *cache, unsigned level) {
     bool used = cache_zone(level) > RUNS_ZONE_LOW;
     *cache = (struct palloc_cache){ .room = used ? CACHE_SINGLES : 0 };
     for (unsigned i = 0; i < CACHE_SINGLES; i++)
         cache->slots[i] = PFN_NONE;
     for (unsigned order = 1; order <= CACHE_ORDER_LAST; order++)
-        for (unsigned i = 0; i < CACHE_RUNS; i++)
-            cache->runs[order].slots[i] = PFN_NONE;
+        init_stack(&cache->runs[order], order);
     if (used)
         size_stacks(cache, level_pages(level));
 }

@@ -27,10 +27,12 @@ extern "C" {
  * of a level together at most 1/64 of the level's RAM and 2048 pages. */
 enum { CACHE_SINGLES = 64, CACHE_BATCH = 32, CACHE_RUNS = 8, CACHE_ORDER_LAST = 9, CACHE_LEVELS = 2 };
 
+/* A cache line. */
 struct palloc_stack {
     uint32_t count, room;
+    uintptr_t mask; /* a run's held bits, if they begin a word; 0 if they are more than a word */
     pfn_t slots[CACHE_RUNS];
-};
+} __attribute__((aligned(64)));
 
 struct palloc_cache {
     uint32_t count, room;
@@ -140,6 +142,21 @@ static inline pfn_t cache_pop_run(struct palloc_stack *stack, unsigned order) {
         return first;
     }
     return PFN_NONE;
+}
+
+/* The same, but it looks at the top slot only. */
+static inline pfn_t cache_pop_run_top(struct palloc_stack *stack, unsigned order) {
+    uint32_t count = stack->count;
+    if (__builtin_expect(count == 0, 0))
+        return PFN_NONE;
+    pfn_t first = cache_steal(&stack->slots[count - 1]);
+    stack->count = count - 1;
+    if (__builtin_expect(first == PFN_NONE, 0))
+        return PFN_NONE;
+    if (__builtin_expect(tag_get(first) != TAG_CACHED_RUN + order, 0))
+        cache_report_changed(first);
+    tag_set(first, TAG_NONE);
+    return first;
 }
 
 static inline bool cache_has_room(const struct palloc_stack *stack) {
