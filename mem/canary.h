@@ -10,8 +10,7 @@
 #ifndef MEM_CANARY_H
 #define MEM_CANARY_H
 
-#include <base/config.h>
-#include <base/types.h>
+#include <mem/asan.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -54,7 +53,7 @@ static inline void canary_write(uintptr_t user, size_t bytes) {
         words[i] = canary_turned(after, i);
 }
 
-static inline bool canary_intact(uintptr_t user, size_t bytes) {
+static inline ASAN_UNCHECKED bool canary_intact(uintptr_t user, size_t bytes) {
     uintptr_t before = canary_word(user - CANARY_BEFORE), after = canary_word(user + bytes), difference = 0;
     const canary_unaligned *words = (const canary_unaligned *)(user - CANARY_BEFORE);
     for (unsigned i = 0; i < CANARY_WORDS; i++)

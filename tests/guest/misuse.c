@@ -43,6 +43,11 @@ char *misuse_take(size_t bytes) {
     return (char *)misuse_keep(kmalloc(bytes));
 }
 
+char *misuse_take_low(size_t bytes) {
+    char *one = misuse_take(bytes), *other = misuse_take(bytes);
+    return one < other ? one : other;
+}
+
 void misuse_read(const char *block, intptr_t offset) {
     (void)*(const volatile char *)(block + offset);
 }
@@ -170,7 +175,9 @@ void misuse_run(const struct misuse *misuse) {
     state.undo = NULL;
     log_line("misuse | %s | %s | %s | %s | %s |", misuse->text, misuse->cells[0], misuse->cells[1], misuse->cells[2],
              misuse->cells[3]);
+    kmalloc_sample(0); /* a block alone is another case */
     bool noticed = is_noticed(misuse);
+    kmalloc_sample(CONFIG_KMALLOC_SAMPLE);
     put_right();
     free_taken();
     if (state.undo != NULL)
