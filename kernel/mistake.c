@@ -2,6 +2,7 @@
 #include <base/check.h>
 #include <base/string.h>
 #include <boot/boot.h>
+#include <mem/kmalloc.h>
 #include <mem/palloc.h>
 #include <mem/valloc.h>
 
@@ -43,12 +44,34 @@ static void free_twice(void) {
     pfree(palloc_pfn(page), 1);
 }
 
+/* Found at once, when the block is freed, or not at all: as CONFIG_KMALLOC_CHECK is. */
+static void overrun_block(void) {
+    volatile char *block = kmalloc(24);
+    block[24] = 1;
+    kfree((void *)(uintptr_t)block);
+}
+
+/* At once, or when the block would be handed out again, or not at all. (On pages of its own it would be a fault.) */
+static void use_after_free(void) {
+    kmalloc_sample(0);
+    volatile char *block = kmalloc(100);
+    kfree((void *)(uintptr_t)block);
+    block[8] = 1;
+    kmalloc_trim();
+}
+
 static const struct {
     const char *name;
     void (*make)(void);
 } mistakes[] = {
-    { "null", read_null },   { "text", write_text },      { "data", run_data },
-    { "guard", pass_guard }, { "stack", overflow_stack }, { "double-free", free_twice },
+    { "null", read_null },
+    { "text", write_text },
+    { "data", run_data },
+    { "guard", pass_guard },
+    { "stack", overflow_stack },
+    { "double-free", free_twice },
+    { "heap-overrun", overrun_block },
+    { "use-after-free", use_after_free },
 };
 
 void mistake_make(const char *name) {

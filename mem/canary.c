@@ -26,7 +26,7 @@ static unsigned expected_at(uintptr_t group, unsigned offset) {
     return (unsigned)(word >> (8 * (offset % sizeof(uintptr_t)))) & 0xff;
 }
 
-void canary_describe(uintptr_t user, size_t bytes, char *out, size_t out_bytes) {
+ASAN_UNCHECKED void canary_describe(uintptr_t user, size_t bytes, char *out, size_t out_bytes) {
     unsigned changed = 0;
     size_t length = 0;
     char list[256] = "";

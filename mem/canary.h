@@ -10,8 +10,7 @@
 #ifndef MEM_CANARY_H
 #define MEM_CANARY_H
 
-#include <base/config.h>
-#include <base/types.h>
+#include <mem/asan.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -54,7 +53,7 @@ static inline void canary_store(uintptr_t at, uintptr_t word) {
         __atomic_store_n((uint8_t *)at + i, (uint8_t)(word >> 8 * i), __ATOMIC_RELEASE);
 }
 
-static inline uintptr_t canary_load(uintptr_t at) {
+static inline ASAN_UNCHECKED uintptr_t canary_load(uintptr_t at) {
     if (at % sizeof(uintptr_t) == 0)
         return __atomic_load_n((const canary_aligned *)at, __ATOMIC_ACQUIRE);
     uintptr_t word = 0;
@@ -72,7 +71,7 @@ static inline void canary_write(uintptr_t user, size_t bytes) {
         canary_store(user + bytes + i * sizeof(after), canary_turned(after, i));
 }
 
-static inline bool canary_intact(uintptr_t user, size_t bytes) {
+static inline ASAN_UNCHECKED bool canary_intact(uintptr_t user, size_t bytes) {
     uintptr_t before = canary_word(user - CANARY_BEFORE), after = canary_word(user + bytes), difference = 0;
     for (unsigned i = 0; i < CANARY_WORDS; i++)
         difference |= canary_load(user - CANARY_BEFORE + i * sizeof(before)) ^ canary_turned(before, i);

@@ -1,7 +1,9 @@
 /* mem/dress.h - layer 6: what a block wears while its user has it, at each level of checking.
  *
  * All that CONFIG_KMALLOC_CHECK adds to a block when it is handed out, and looks at when it comes back, is here, so
- * that the ways to get and to free a block agree. With KMALLOC_CHECK_NONE all of it is nothing.
+ * that the ways to get and to free a block agree. With KMALLOC_CHECK_NONE all of it is nothing. With a shadow
+ * (mem/shadow.h) the user's bytes are allowed from dress() until guard_keep(), and no others of a run of blocks ever
+ * are; those who look at the others are ASAN_UNCHECKED.
  *
  * Context: any. The block's user has it, or nobody has. */
 #ifndef MEM_DRESS_H
@@ -49,6 +51,14 @@ struct dress {
     bool alone;
 };
 
+/* Its user may touch its bytes, and nobody the rest of the block. */
+static inline void dress_shade(uintptr_t block, const struct dress *as) {
+    uintptr_t user = block + as->before, end = user + as->bytes;
+    shadow_forbid((void *)block, as->before, SHADOW_RED_ZONE);
+    shadow_allow((void *)user, as->bytes);
+    shadow_forbid((void *)end, block + as->whole - end, SHADOW_RED_ZONE);
+}
+
 /* The block's note, and its words; returns the user's first byte. */
 static inline uintptr_t dress(uintptr_t block, uint8_t *state, const struct dress *as) {
     uintptr_t user = block + as->before;
@@ -62,10 +72,12 @@ static inline uintptr_t dress(uintptr_t block, uint8_t *state, const struct dres
     note_set(&note->freed_place, 0);
     note_set(&note->bytes, as->bytes);
     note_set(&note->born, as->born);
+    shadow_allow((void *)block, as->whole); /* what is written around the user's bytes comes first */
     if (!as->alone)
         canary_write(user, as->bytes);
     if (CONFIG_KMALLOC_GUARD)
         guard_surround(block, as->whole, user, note);
+    dress_shade(block, as);
     return user;
 }
 

@@ -55,7 +55,7 @@ void guard_sample(unsigned one_in) {
 /* --- Filling ------------------------------------------------------------------------------------------------------ */
 
 /* The first byte that isn't `byte`, or the end. */
-static uintptr_t find_other(uintptr_t first, uintptr_t end, unsigned byte) {
+static ASAN_UNCHECKED uintptr_t find_other(uintptr_t first, uintptr_t end, unsigned byte) {
     const uintptr_t pattern = UINTPTR_MAX / UINT8_MAX * byte;
     uintptr_t at = first;
     while (at < end && at % WORD != 0 && *(const uint8_t *)at == byte)
@@ -67,7 +67,8 @@ static uintptr_t find_other(uintptr_t first, uintptr_t end, unsigned byte) {
     return at;
 }
 
-static void describe(uintptr_t first, uintptr_t end, unsigned byte, uintptr_t user, char *out, size_t out_bytes) {
+static ASAN_UNCHECKED void describe(uintptr_t first, uintptr_t end, unsigned byte, uintptr_t user, char *out,
+                                    size_t out_bytes) {
     unsigned changed = 0;
     size_t length = 0;
     char list[256] = "";
@@ -181,6 +182,7 @@ static void let_go_hidden(void) {
 
 static void hide(struct slab *slab) {
     if (slab->urgent) {
+        shadow_forbid((void *)slab->first, slab->block_bytes, SHADOW_FREED);
         slab_give_large(slab);
         return;
     }
@@ -201,6 +203,7 @@ void guard_keep(struct block block) {
     if (guard.count == RING)
         let_go();
     memset((void *)slab_user(block), GUARD_FREED, bytes_of(block));
+    shadow_forbid((void *)slab_address(block), block.slab->block_bytes, SHADOW_FREED);
     slab_store(slab_state(block), BLOCK_QUARANTINED);
     guard.ring[(guard.first + guard.count++) % RING] = block;
     guard.bytes += block.slab->block_bytes;

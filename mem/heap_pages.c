@@ -13,6 +13,10 @@
  *       page that FRAME_HEAP owns; nothing else in the region is mapped; FRAME_HEAP owns no other page.
  *   H2  a page of the array's backed part that is in no run of blocks has no owner there.
  *
+ * With a shadow (mem/shadow.h) the pages of runs are backed there, from before they are mapped until after they are
+ * not. Of runs of records every byte is allowed; of the others none, until mem/dress.h says so. The array lies outside
+ * the shadow's region: it is far behind the last run, and the shadow would have to reach there.
+ *
  * Locking: the caller's. Page tables have their own lock; the kernel's context needn't be locked, since the whole
  * region is one of its ranges from the init on.
  * Not done: growing a run in place; large pages behind large runs. */
@@ -21,6 +25,7 @@
 #include <mem/context.h>
 #include <mem/frame.h>
 #include <mem/nodes.h>
+#include <mem/shadow.h>
 
 /* Pages are taken and mapped in batches of this many, noted on the stack. */
 enum {
@@ -152,6 +157,16 @@ static int reserve_region(size_t pages) {
     return 0;
 }
 
+static void give_region(void) {
+    struct context *kernel = context_kernel();
+    size_t pages = heap_pages.region_pages;
+    lock_take(&kernel->lock);
+    int error = vspace_give(&kernel->ranges, page_number(heap_pages.first), pages + 1 + index_pages_for(pages));
+    lock_release(&kernel->lock);
+    require(error == 0, "heap: the region at %#zx can't be given back", (size_t)heap_pages.first);
+    heap_pages = (struct heap_pages){ .first = 0 };
+}
+
 int heap_pages_init(void) {
     const struct vspace *ranges = &context_kernel()->ranges;
     size_t pages = (ranges->end - ranges->first) / 2;
@@ -162,6 +177,11 @@ int heap_pages_init(void) {
         pages /= 2;
     if (error != 0)
         return error;
+    error = shadow_init(heap_pages.first, pages);
+    if (error != 0) {
+        give_region();
+        return error;
+    }
     pool_init(&heap_pages.nodes, "heap runs", VSPACE_NODE_BYTES, &nodes_source);
     uintptr_t first = page_number(heap_pages.first);
     vspace_init(&heap_pages.runs, first, first + pages, &heap_pages.nodes);
@@ -173,10 +193,21 @@ static int back_run(uintptr_t first, size_t pages) {
     int error = grow_index(first + pages - page_number(heap_pages.first));
     if (error != 0)
         return error;
-    error = map(page_address(first), pages);
+    error = shadow_back(page_address(first), pages);
+    if (error == 0) {
+        error = map(page_address(first), pages);
+        if (error != 0)
+            shadow_unback(page_address(first), pages);
+    }
     if (error != 0)
         shrink_index(before);
     return error;
+}
+
+static void unback(uintptr_t address, size_t pages) {
+    unmap(address, pages);
+    shadow_unback(address, pages);
+    heap_pages.pages -= pages;
 }
 
 uintptr_t heap_pages_take(size_t pages, size_t align, enum heap_run kind, bool guard) {
@@ -194,6 +225,8 @@ uintptr_t heap_pages_take(size_t pages, size_t align, enum heap_run kind, bool g
         vspace_give(&heap_pages.runs, first, pages); /* a whole range: needs no node, can't fail */
         return 0;
     }
+    if (kind == HEAP_RUN_RECORDS)
+        shadow_allow((void *)page_address(first), pages << PAGE_SHIFT);
     heap_pages.pages += pages;
     return page_address(first);
 }
@@ -212,14 +245,12 @@ static void give_range(uintptr_t address, size_t pages) {
 }
 
 void heap_pages_give(uintptr_t address, size_t pages) {
-    unmap(address, pages);
-    heap_pages.pages -= pages;
+    unback(address, pages);
     give_range(address, pages);
 }
 
 void heap_pages_hide(uintptr_t address, size_t pages) {
-    unmap(address, pages);
-    heap_pages.pages -= pages;
+    unback(address, pages);
     heap_pages.hidden_pages += pages;
     vspace_set_attributes(&heap_pages.runs, page_number(address), HEAP_RUN_HIDDEN);
 }
@@ -228,6 +259,7 @@ void heap_pages_give_hidden(uintptr_t address, size_t pages) {
     heap_pages.hidden_pages -= pages;
     give_range(address, pages);
 }
+
 void heap_pages_trim(void) {
     const struct vspace_range *root = heap_pages.runs.root;
     size_t used = root == NULL ? 0 : root->high - heap_pages.runs.first;

@@ -183,7 +183,7 @@ int mem_init(const struct mem_boot *request, const char **why) {
     lease_init();
     *why = "no memory or kernel address space for the heap";
     error = kmalloc_init(request->random);
-    asan_start(NULL);
+    asan_start(kmalloc_describe);
     if (error == 0)
         *why = NULL;
     return error;

@@ -3,7 +3,8 @@
  * Blocks of any size, at least 16-byte aligned, in the kernel's context alone: a task's context will not map a page of
  * the heap. No block shares memory with the heap's own notes. CONFIG_KMALLOC_CHECK says how much is checked besides
  * what costs O(1): from KMALLOC_CHECK_CANARY on words around each block are checked when it is freed or resized, and
- * there is a record of where it was asked for and freed. This header is the same for each level.
+ * there is a record of where it was asked for and freed; with KMALLOC_CHECK_ASAN a block's user may touch its bytes and
+ * no others of the heap's blocks (mem/asan.h). This header is the same for each level.
  *
  * Context: any but an NMI; may take the heap's lock (rank HEAP), so no context's lock may be held.
  * Failure: NULL when memory is short and for absurd sizes. A pointer that isn't the start of a block in use is a
@@ -131,6 +132,11 @@ bool kmalloc_find(uintptr_t address, struct kmalloc_object *object);
 /* The block that an unmapped page was left beside, for an address in that page; false if there is none. */
 bool kmalloc_find_beside(uintptr_t address, struct kmalloc_object *object);
 
+/* What these two find, for a report: "8 bytes after the start of a block of 24 bytes at ADDRESS, in use, allocated at
+ * PLACE"; "" for nothing. It takes no lock, so what it says of memory that another processor gives back at the same
+ * time may be wrong, or a fault. 160 bytes are enough but for a cache's name. */
+void kmalloc_describe(uintptr_t address, char *out, size_t bytes);
+
 /* The first block in use that begins above `address`: a walk is for (a = 0; kmalloc_next(a, &o); a = o.address). One
  * that another processor frees in this moment may come as not in use. */
 bool kmalloc_next(uintptr_t address, struct kmalloc_object *object);
@@ -154,7 +160,7 @@ size_t kmalloc_places_since(size_t mark, struct kmalloc_place *table, size_t roo
  * for none. Without it this does nothing. */
 void kmalloc_sample(unsigned one_in);
 
-/* Checks everything (H1 to H9); panics with the first contradiction. Other processors must be at rest. Cost: the heap
+/* Checks everything (H1 to H10); panics with the first contradiction. Other processors must be at rest. Cost: the heap
  * times the sizes in use, and RAM. */
 void kmalloc_audit(void);
 

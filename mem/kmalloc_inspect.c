@@ -1,7 +1,12 @@
 /* Looking at the heap: each function takes the lock for one step, so a walk goes on over a heap that changes
- * meanwhile. */
+ * meanwhile.
+ *
+ * Invariant, checked by kmalloc_audit():
+ *   H10 the shadow, if there is one, allows the bytes of each block in use that are its user's, and no other byte of any
+ *       block. */
 #include <mem/kmalloc.h>
 #include <base/check.h>
+#include <base/fmt.h>
 #include <mem/kmalloc_path.h>
 
 /* Blocks of a class that are in use. */
@@ -70,12 +75,17 @@ static struct note read_note(const struct note *at) {
     };
 }
 
+static struct note note_of(struct block block) {
+    return CONFIG_KMALLOC_CANARY ? read_note(slab_note(slab_state(block))) : (struct note){ .state = 0 };
+}
+
 static bool is_same(const struct note *a, const struct note *b) {
     return a->state == b->state && a->used == b->used && a->before == b->before && a->place == b->place &&
            a->freed_place == b->freed_place && a->bytes == b->bytes && a->born == b->born;
 }
 
-static void describe(struct block block, struct kmalloc_object *object) {
+/* `note` is as it was read, with canaries. */
+static void identify(struct block block, const struct note *note, struct kmalloc_object *object) {
     *object = (struct kmalloc_object){
         .address = slab_address(block),
         .bytes = block.slab->block_bytes,
@@ -85,30 +95,42 @@ static void describe(struct block block, struct kmalloc_object *object) {
     };
     if (!CONFIG_KMALLOC_CANARY)
         return;
-    const struct note *at = slab_note(slab_state(block));
-    const struct note note = read_note(at);
-    if (!note.used) { /* where it would begin */
+    if (!note->used) { /* where it would begin */
         object->address += CANARY_BEFORE;
         return;
     }
+    object->in_use = note->state == BLOCK_IN_USE;
+    object->address += note->before;
+    object->bytes = note->bytes;
+    object->place = note->place;
+    object->freed_place = note->freed_place;
+}
+
+/* The same, and what takes the lock to know. */
+static void describe(struct block block, struct kmalloc_object *object) {
+    const struct note note = note_of(block);
+    identify(block, &note, object);
+    if (!CONFIG_KMALLOC_CANARY || !note.used)
+        return;
     bool intact = note.state != BLOCK_IN_USE || dress_intact(block);
-    const struct note after = read_note(at);
+    const struct note after = note_of(block);
     object->in_use = note.state == BLOCK_IN_USE && is_same(&note, &after);
-    object->address += note.before;
-    object->bytes = note.bytes;
-    object->place = note.place;
-    object->freed_place = note.freed_place;
     object->age = magazine_clock() - note.born;
     object->intact = intact || !object->in_use;
 }
 
-bool kmalloc_find(uintptr_t address, struct kmalloc_object *object) {
-    slab_lock();
+static bool block_of(uintptr_t address, struct block *block) {
     struct slab *slab = slab_of(address);
-    struct block block = { NULL, 0 };
-    if (slab != NULL)
-        block = slab_block_at(slab, address);
-    bool found = slab != NULL && block.index < slab->blocks;
+    if (slab == NULL)
+        return false;
+    *block = slab_block_at(slab, address);
+    return block->index < slab->blocks;
+}
+
+bool kmalloc_find(uintptr_t address, struct kmalloc_object *object) {
+    struct block block;
+    slab_lock();
+    bool found = block_of(address, &block);
     if (found)
         describe(block, object);
     slab_unlock();
@@ -119,6 +141,29 @@ bool kmalloc_find(uintptr_t address, struct kmalloc_object *object) {
 bool kmalloc_find_beside(uintptr_t address, struct kmalloc_object *object) {
     uintptr_t page = address & ~(uintptr_t)(PAGE_SIZE - 1);
     return kmalloc_find(page - 1, object) || kmalloc_find(page + PAGE_SIZE, object);
+}
+
+/* Everything that is read here stays mapped as long as nobody gives back the slab that the address lies in. */
+void kmalloc_describe(uintptr_t address, char *out, size_t bytes) {
+    struct block block;
+    struct kmalloc_object object;
+    uintptr_t page = address & ~(uintptr_t)(PAGE_SIZE - 1);
+    out[0] = '\0';
+    if (!block_of(address, &block) && !block_of(page - 1, &block) && !block_of(page + PAGE_SIZE, &block))
+        return;
+    const struct note note = note_of(block);
+    identify(block, &note, &object);
+    bool before = address < object.address;
+    size_t length =
+        fmt(out, bytes, "%zu bytes %s the start of a block of %zu bytes at %#zx, %s",
+            (size_t)(before ? object.address - address : address - object.address), before ? "before" : "after",
+            object.bytes, (size_t)object.address, object.in_use ? "in use" : "free");
+    if (object.cache != NULL && length < bytes)
+        length += fmt(out + length, bytes - length, ", of the cache %s", object.cache);
+    if (object.place != 0 && length < bytes)
+        length += fmt(out + length, bytes - length, ", allocated at %#zx", (size_t)object.place);
+    if (object.freed_place != 0 && length < bytes)
+        fmt(out + length, bytes - length, ", freed at %#zx", (size_t)object.freed_place);
 }
 
 /* The slab's first block in use whose user's bytes begin above the address. */
@@ -143,6 +188,37 @@ bool kmalloc_next(uintptr_t address, struct kmalloc_object *object) {
     return found;
 }
 
+/* --- The shadow --------------------------------------------------------------------------------------------------- */
+
+static void audit_forbidden(struct block block, uintptr_t first, uintptr_t end) {
+    uintptr_t good;
+    require(!shadow_first_good(first, end - first, &good),
+            "heap: H10 broken: the shadow allows %#zx, which isn't its user's, in the block of %zu bytes at %#zx",
+            (size_t)good, block.slab->block_bytes, (size_t)slab_address(block));
+}
+
+static void audit_shade(struct block block) {
+    uintptr_t first = slab_address(block), end = first + block.slab->block_bytes, bad;
+    enum shadow_why why;
+    if (!slab_in_use(block)) {
+        audit_forbidden(block, first, end);
+        return;
+    }
+    uintptr_t user = slab_user(block), user_end = user + kmalloc_usable(block);
+    require(!shadow_first_bad(user, user_end - user, &bad, &why),
+            "heap: H10 broken: the shadow forbids %#zx (%s) in the block of %zu bytes at %#zx, which is in use",
+            (size_t)bad, shadow_why_name(why), kmalloc_usable(block), (size_t)user);
+    audit_forbidden(block, first, user);
+    audit_forbidden(block, user_end, end);
+}
+
+static void audit_shadow(void) {
+    shadow_audit(&shadow_heap);
+    for (struct slab *slab = slab_next(0); slab != NULL; slab = slab_next(slab->first + (slab->pages << PAGE_SHIFT)))
+        for (unsigned i = 0; i < slab->blocks; i++)
+            audit_shade((struct block){ slab, i });
+}
+
 /* --- The whole ---------------------------------------------------------------------------------------------------- */
 
 void kmalloc_audit(void) {
@@ -155,6 +231,8 @@ void kmalloc_audit(void) {
     magazine_audit();
     if (CONFIG_KMALLOC_GUARD)
         guard_audit();
+    if (shadow_is_used())
+        audit_shadow();
     slab_unlock();
     for (uintptr_t address = 0; kmalloc_next(address, &object); address = object.address)
         require(object.intact,

@@ -69,6 +69,8 @@ static void refuse_range(const char *call, uintptr_t address) {
               (size_t)page_address(found.first));
     if (range == NULL)
         return;
+    if ((found.attributes & CONTEXT_RANGE_KIND) == CONTEXT_RANGE_SHADOW)
+        panic("%s(%#zx): not the heap's: it is from %s, and nobody gives it back", call, (size_t)address, family);
     bool io = (found.attributes & CONTEXT_RANGE_KIND) == CONTEXT_RANGE_IO;
     const char *right = io                                                               ? "io_unmap"
                         : (found.attributes & CONTEXT_RANGE_KIND) == CONTEXT_RANGE_PAGES ? "pvfree"

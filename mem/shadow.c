@@ -328,6 +328,19 @@ bool shadow_first_bad_in(const struct shadow *shadow, uintptr_t address, size_t 
     return false;
 }
 
+/* Allowed bytes begin their granule, so the first one is where the range begins or where a granule does. */
+bool shadow_first_good_in(const struct shadow *shadow, uintptr_t address, size_t bytes, uintptr_t *good) {
+    if (bytes == 0)
+        return false;
+    size_t begin = require_bytes("shadow_first_good", shadow, address, bytes), end = begin + bytes;
+    for (size_t at = begin; at < end; at = (at / GRANULE + 1) * GRANULE)
+        if (at % GRANULE < allowed_of(shadow->bytes[at / GRANULE])) {
+            *good = shadow->first + at;
+            return true;
+        }
+    return false;
+}
+
 /* --- Inspect ------------------------------------------------------------------------------------------------------
  * */
 

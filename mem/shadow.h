@@ -64,6 +64,9 @@ void shadow_forbid_in(struct shadow *shadow, uintptr_t address, size_t bytes, en
 bool shadow_first_bad_in(const struct shadow *shadow, uintptr_t address, size_t bytes, uintptr_t *bad,
                          enum shadow_why *why);
 
+/* The first allowed one of these bytes, which must lie in backed pages; false if there is none. */
+bool shadow_first_good_in(const struct shadow *shadow, uintptr_t address, size_t bytes, uintptr_t *good);
+
 /* Checks S1 to S3 of mem/shadow.c; panics with the first contradiction. Cost: linear in the shadow. */
 void shadow_audit(const struct shadow *shadow);
 
@@ -105,6 +108,10 @@ static inline void shadow_forbid(const void *first, size_t bytes, enum shadow_wh
 
 static inline bool shadow_first_bad(uintptr_t address, size_t bytes, uintptr_t *bad, enum shadow_why *why) {
     return shadow_is_used() && shadow_first_bad_in(&shadow_heap, address, bytes, bad, why);
+}
+
+static inline bool shadow_first_good(uintptr_t address, size_t bytes, uintptr_t *good) {
+    return shadow_is_used() && shadow_first_good_in(&shadow_heap, address, bytes, good);
 }
 
 #ifdef __cplusplus

@@ -7,6 +7,7 @@
 #include <base/fmt.h>
 #include <base/lock.h>
 #include <base/string.h>
+#include <mem/asan.h>
 #include <mem/audit.h>
 
 bool test_panic_expected;
@@ -76,6 +77,14 @@ static bool matches(const char *pattern, const char *text) {
 void test_panic_matches(const char *file, int line, const char *pattern) {
     if (!matches(pattern, state.panic))
         test_fail(file, line, "the panic said \"%s\", not \"%s\"", state.panic, pattern);
+}
+
+ASAN_UNCHECKED char test_peek(const char *at) {
+    return *(const volatile char *)at;
+}
+
+ASAN_UNCHECKED void test_poke(char *at, char value) {
+    *(volatile char *)at = value;
 }
 
 /* Not inlined: a set jump's function may not be the one that the long jump is made in. */

@@ -64,6 +64,10 @@ void test_panic_matches(const char *file, int line, const char *pattern);
 /* The port's panic calls this first: doesn't return if the panic was expected, or if it can fail the test. */
 void test_panicked(const char *text);
 
+/* A byte read, or written, by somebody whose accesses nobody checks, as a device's are (mem/asan.h). */
+char test_peek(const char *at);
+void test_poke(char *at, char value);
+
 /* The same sequence on every run and machine. */
 struct test_random {
     uint64_t state;

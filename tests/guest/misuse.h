@@ -46,6 +46,8 @@ void misuse_run(const struct misuse *misuse);
 
 /* A block, freed at the end if it is still in use. */
 char *misuse_take(size_t bytes);
+/* The lower one of two: with heap above, and so with a shadow, at the level that has one. */
+char *misuse_take_low(size_t bytes);
 void *misuse_keep(void *block); /* the same for one that was got by another call */
 
 /* Called when the case has ended, however: for what isn't the heap's. */

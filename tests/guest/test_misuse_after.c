@@ -50,14 +50,14 @@ MISUSE(read_after_free, "a byte read from a block after it was freed", NOT_FOUND
 
 MISUSE(read_after_free_of_large, "a byte read from a block of 40,000 bytes after it was freed", "at once: page fault",
        "at once: page fault", "at once: page fault", "at once: read of 1 byte") {
-    char *block = misuse_take(LARGE);
+    char *block = misuse_take_low(LARGE);
     kfree(block);
     misuse_read(block, 8);
 }
 
 MISUSE(write_after_free_of_large, "a byte written to a block of 40,000 bytes after it was freed", "at once: page fault",
        "at once: page fault", "at once: page fault", "at once: write of 1 byte") {
-    char *block = misuse_take(LARGE);
+    char *block = misuse_take_low(LARGE);
     kfree(block);
     misuse_write(block, 8);
 }

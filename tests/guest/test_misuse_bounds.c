@@ -37,9 +37,9 @@ MISUSE(write_behind_large, "a byte written right behind a block of 40,000 bytes"
     misuse_write(misuse_take(LARGE), LARGE);
 }
 
-MISUSE(write_page_behind_large, "a byte written two pages behind a block of 40,000 bytes", "at once: page fault",
+MISUSE(write_page_behind_large, "a byte written a page behind a block of 40,000 bytes", "at once: page fault",
        "at once: page fault", "at once: page fault", "at once: write of 1 byte") {
-    misuse_write(misuse_take(LARGE), LARGE + 8192);
+    misuse_write(misuse_take_low(LARGE), LARGE + 4096);
 }
 
 MISUSE(write_before_large, "a byte written right before a block of 40,000 bytes", "at once: page fault",
@@ -95,9 +95,9 @@ MISUSE(read_of_empty, "a byte read from a block of 0 bytes", NOT_FOUND, NOT_FOUN
     misuse_read(misuse_take(0), 0);
 }
 
-MISUSE(read_page_behind_large, "a byte read two pages behind a block of 40,000 bytes", "at once: page fault",
+MISUSE(read_page_behind_large, "a byte read a page behind a block of 40,000 bytes", "at once: page fault",
        "at once: page fault", "at once: page fault", "at once: read of 1 byte") {
-    misuse_read(misuse_take(LARGE), LARGE + 8192);
+    misuse_read(misuse_take_low(LARGE), LARGE + 4096);
 }
 
 MISUSE(write_behind_grown, "a byte written right behind a block that krealloc() made longer", NOT_FOUND,

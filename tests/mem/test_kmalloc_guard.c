@@ -31,8 +31,8 @@ TEST(a_write_after_free_is_reported_with_who_freed) {
     need_guard(0);
     char *volatile block = take(100);
     kfree(block);
-    expect_equal((uint8_t)block[50], 0x6b);
-    block[50] = 1;
+    expect_equal((uint8_t)test_peek(block + 50), 0x6b);
+    test_poke(block + 50, 1);
     expect_panic("heap: H9 broken: the block of 100 bytes at * was written to since it was freed", kmalloc_audit());
     expect_panic("kmalloc: write after free: the block of 100 bytes at *, allocated at *, freed at *, was written to "
                  "since: 1 byte changed: +50 was 0x6b is 0x01",
@@ -45,7 +45,7 @@ TEST(a_write_past_a_freed_block_is_reported) {
     need_guard(0);
     char *volatile block = take(100);
     kfree(block);
-    block[101] ^= 1;
+    test_poke(block + 101, (char)~test_peek(block + 101));
     expect_panic("kmalloc: write after free: the block of 100 bytes at *: 1 byte changed: +101 was *", kmalloc_trim());
     kmalloc_trim();
     kmalloc_sample(CONFIG_KMALLOC_SAMPLE);
@@ -54,12 +54,12 @@ TEST(a_write_past_a_freed_block_is_reported) {
 TEST(a_write_beyond_the_canary_is_reported) {
     need_guard(0);
     char *volatile block = take(100);
-    block[110] = 7;
+    test_poke(block + 110, 7);
     expect_panic(
         "kfree(*): red zones of the block of 100 bytes, allocated at *, were overwritten: 1 byte changed: +110 "
         "was 0xa5 is 0x07",
         kfree(block));
-    block[110] = (char)0xa5;
+    test_poke(block + 110, (char)0xa5);
     kfree(block);
     kmalloc_sample(CONFIG_KMALLOC_SAMPLE);
 }
@@ -111,11 +111,11 @@ TEST(the_rest_of_a_lone_blocks_pages_is_checked) {
     for (volatile int i = 0; i < 2; i++) {
         char *volatile block = take(90);
         volatile size_t at = (uintptr_t)block % PAGE_SIZE == 0 ? 2000 : 91;
-        block[at] = 9;
+        test_poke(block + at, 9);
         expect_panic(
             "kfree(*): red zones of the block of 90 bytes, allocated at *, were overwritten: 1 byte changed: *",
             kfree(block));
-        block[at] = (char)0xa5;
+        test_poke(block + at, (char)0xa5);
         kfree(block);
     }
     kmalloc_sample(CONFIG_KMALLOC_SAMPLE);
