@@ -1,9 +1,9 @@
 /* mem/dress.h - layer 6: what a block wears while its user has it, at each level of checking.
  *
- * All that CONFIG_KMALLOC_CHECK adds to a block when it is handed out, and looks at when it comes back, is here, so that
- * the ways to get and to free a block agree. With KMALLOC_CHECK_NONE all of it is nothing. With a shadow (mem/shadow.h)
- * the user's bytes are allowed from dress() until guard_keep(), and no others of a run of blocks ever are; those who
- * look at the others are ASAN_UNCHECKED.
+ * All that CONFIG_KMALLOC_CHECK adds to a block when it is handed out, and looks at when it comes back, is here, so
+ * that the ways to get and to free a block agree. With KMALLOC_CHECK_NONE all of it is nothing. With a shadow
+ * (mem/shadow.h) the user's bytes are allowed from dress() until guard_keep(), and no others of a run of blocks ever
+ * are; those who look at the others are ASAN_UNCHECKED.
  *
  * Context: any. The block's user has it, or nobody has. */
 #ifndef MEM_DRESS_H

@@ -1,5 +1,6 @@
-/* A cache is a class of blocks like those of kmalloc (mem/slab.c), with a magazine in each set as long as there are free
- * ones. Its paths take the lock: what differs from kmalloc()'s is little, but it is a constructor, which wants no lock.
+/* A cache is a class of blocks like those of kmalloc (mem/slab.c), with a magazine in each set as long as there are
+ * free ones. Its paths take the lock: what differs from kmalloc()'s is little, but it is a constructor, which wants no
+ * lock.
  *
  * A block's state tells whether the constructor saw it: RAW until it was handed out, and again when its slab's pages
  * were another class' meanwhile. It is called once the block is in use, so an interrupt finds nothing half made.

@@ -1,10 +1,10 @@
 /* mem/kmalloc.h - layer 6: bytes of kernel memory.
  *
  * Blocks of any size, at least 16-byte aligned, in the kernel's context alone: a task's context will not map a page of
- * the heap. No block shares memory with the heap's own notes. CONFIG_KMALLOC_CHECK says how much is checked besides what
- * costs O(1): from KMALLOC_CHECK_CANARY on words around each block are checked when it is freed or resized, and there is
- * a record of where it was asked for and freed; with KMALLOC_CHECK_ASAN a block's user may touch its bytes and nobody
- * others of the heap's blocks (mem/asan.h). This header is the same for each level.
+ * the heap. No block shares memory with the heap's own notes. CONFIG_KMALLOC_CHECK says how much is checked besides
+ * what costs O(1): from KMALLOC_CHECK_CANARY on words around each block are checked when it is freed or resized, and
+ * there is a record of where it was asked for and freed; with KMALLOC_CHECK_ASAN a block's user may touch its bytes
+ * and nobody others of the heap's blocks (mem/asan.h). This header is the same for each level.
  *
  * Context: any but an NMI; may take the heap's lock (rank HEAP), so no context's lock may be held.
  * Failure: NULL when memory is short and for absurd sizes. A pointer that isn't the start of a block in use is a
@@ -22,8 +22,8 @@ extern "C" {
 
 /* --- Init --------------------------------------------------------------------------------------------------------- */
 
-/* Sets aside address space, and a few pages for kmalloc_urgent(), once, after the kernel's context is up. `random` makes
- * the canaries unpredictable. 0 or a negative error; nothing has changed then. */
+/* Sets aside address space, and a few pages for kmalloc_urgent(), once, after the kernel's context is up. `random`
+ * makes the canaries unpredictable. 0 or a negative error; nothing has changed then. */
 int kmalloc_init(uint64_t random);
 
 /* --- Use ---------------------------------------------------------------------------------------------------------- */

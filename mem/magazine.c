@@ -9,9 +9,9 @@
  *
  * Memory: a set is a page, made when its processor first comes to the slow path; the stacks are a pool's objects, made
  * when a size is first used. A stack holds up to 62 blocks and 32 KiB, but at least two blocks. Without memory for
- * either, each block is taken from its slab: slower, and no request fails of it. An empty magazine is filled; a full one
- * is emptied by half, so that no sequence of requests goes to the slabs more often than each half magazine. (What leaves
- * is the upper half, so that nothing has to be moved.)
+ * either, each block is taken from its slab: slower, and no request fails of it. An empty magazine is filled; a full
+ * one is emptied by half, so that no sequence of requests goes to the slabs more often than each half magazine. (What
+ * leaves is the upper half, so that nothing has to be moved.)
  *
  * Other processors. Nobody touches a magazine but its processor with interrupts off, and so blocks can't be taken out
  * of it from elsewhere without a locked instruction in each request. Who needs them asks: it puts the empty set in

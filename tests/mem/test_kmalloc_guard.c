@@ -1,4 +1,4 @@
-/* What KMALLOC_CHECK_GUARD finds besides what canaries do. Locals that are used after an expected panic are volatile. */
+/* What KMALLOC_CHECK_GUARD finds besides what canaries do. Locals used after an expected panic are volatile. */
 #include <base/config.h>
 #include <base/fmt.h>
 #include <base/string.h>
