@@ -31,13 +31,13 @@
 
 int kmalloc_init(uint64_t random) {
     require(heap_pages.region_pages == 0, "kmalloc_init: the heap is up already");
-    canary_init(random);
-    slab_init();
-    magazine_init();
     int error = heap_pages_init();
     struct palloc_stats stats;
     if (error != 0)
         return error;
+    canary_init(random);
+    slab_init();
+    magazine_init();
     palloc_stats(&stats);
     slab_lock();
     slab_reserve(stats.total);

@@ -2,7 +2,7 @@
  * meanwhile.
  *
  * Invariant, checked by kmalloc_audit():
- *   H10 the shadow, if there is one, allows the bytes of each block in use that are its user's, and no other byte of any
+ *   H10 the shadow, if there is one, allows those bytes of each block in use that are its user's, and no other of any
  *       block. */
 #include <mem/kmalloc.h>
 #include <base/check.h>

@@ -95,14 +95,14 @@ MISUSE(size_of_freed, "kmalloc_usable_size() of a block that was freed", "at onc
 }
 
 MISUSE_ALONE(read_after_free_alone, "a byte read from a block that was alone after it was freed", NOT_FOUND, NOT_FOUND,
-             "at once: freed at", "at once: read of 1 byte") {
+             "at once: freed at", "at once: freed at") {
     char *block = misuse_take(SMALL);
     kfree(block);
     misuse_read(block, 8);
 }
 
 MISUSE_ALONE(write_after_free_alone, "a byte written to a block that was alone after it was freed", NOT_FOUND,
-             NOT_FOUND, "at once: freed at", "at once: write of 1 byte") {
+             NOT_FOUND, "at once: freed at", "at once: freed at") {
     char *block = misuse_take(SMALL);
     kfree(block);
     misuse_write(block, 8);

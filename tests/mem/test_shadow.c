@@ -201,6 +201,11 @@ static void compare_with_model(struct test_random *random) {
         expect_good(region + at, stop - at);
     else
         expect_bad(region + at, bytes, region + i, (enum shadow_why)model[i]);
+    uintptr_t good = 0;
+    for (i = at; i < stop && model[i] != 0;)
+        i++;
+    expect_equal(shadow_first_good_in(&shadow, region + at, stop - at, &good), i < stop);
+    expect(i == stop || good == region + i);
 }
 
 TEST(shadow_agrees_with_a_byte_for_each_byte_over_a_random_life) {
