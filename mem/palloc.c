@@ -195,9 +195,9 @@ static NOT_INLINE pfn_t take_plain_hard(unsigned level, uint32_t pages) {
 }
 
 /* A run from the level's zone, or by the long way. */
-static NOT_INLINE pfn_t take_run(unsigned level, uint32_t pages) {
+static inline pfn_t take_run(unsigned level, uint32_t pages) {
     lock_take(&palloc_tables.lock);
-    pfn_t first = runs_take(cache_zone(level), pages);
+    pfn_t first = runs_take(palloc_levels.zones[level], pages);
     if (__builtin_expect(first != PFN_NONE, 1))
         mark_held(first, pages);
     lock_release(&palloc_tables.lock);
@@ -260,10 +260,15 @@ static NOT_INLINE void *palloc_words(pfn_t first, uint32_t pages, uintptr_t save
     return (void *)((uintptr_t)first << PAGE_SHIFT);
 }
 
+/* Release builds, a length that isn't cached. */
+static NOT_INLINE void *palloc_by_lock(uint32_t pages) {
+    return pages == 0 ? NULL : pointer_to(take_run(pointer_level(), pages));
+}
+
 /* The hot path of runs, as short. */
 static NOT_INLINE void *palloc_run(uint32_t pages) {
-    if (__builtin_expect(!is_cached_length(pages), 0))
-        return palloc_slowly(pages, 0);
+    if (!is_cached_length(pages))
+        return palloc_by_lock(pages);
     unsigned order = order_of(pages);
     uintptr_t saved = port_interrupts_off();
     struct palloc_stack *stack = &own_cache(pointer_level())->runs[order];
@@ -373,8 +378,10 @@ static bool give_one_by_one(pfn_t first, uint32_t pages) {
     return true;
 }
 
+/* Chunks that are ready end with the last that has pages, and bits past that are 0. */
 static bool give_run(pfn_t first, uint32_t pages) {
-    if (first >= palloc_tables.end || pages > palloc_tables.end - first || !all_ready(first, first + pages - 1))
+    pfn_t last = first + pages - 1;
+    if (last < first || !(is_one_ready_chunk(first, last) || all_ready(first, last)))
         return false;
     lock_take(&palloc_tables.lock);
     bool given = __builtin_expect(bitmap_clear_run(palloc_tables.held, first, pages), 1);
@@ -394,10 +401,9 @@ static NOT_INLINE void give_by_lock(pfn_t first, uint32_t pages) {
     palloc_report_wrong_free(first, pages, right < pages ? first + right : first);
 }
 
+/* Of a cached length. */
 static NOT_INLINE void give_several_slowly(pfn_t first, uint32_t pages) {
-    if (pages == 0)
-        return;
-    unsigned level = is_cached_length(pages) ? cache_level(first, first + pages - 1) : (unsigned)CACHE_LEVELS;
+    unsigned level = cache_level(first, first + pages - 1);
     if (level == CACHE_LEVELS || !give_cached(level, first, pages))
         give_by_lock(first, pages);
 }
@@ -414,7 +420,12 @@ static NOT_INLINE void give_words(pfn_t first, uint32_t pages, uintptr_t saved) 
 
 /* The hot path of runs: of level 0 and within one chunk. */
 static NOT_INLINE void give_several(pfn_t first, uint32_t pages) {
-    if (!is_cached_length(pages) || first < palloc_levels.first || !is_one_ready_chunk(first, first + pages - 1)) {
+    if (!is_cached_length(pages)) {
+        if (pages != 0)
+            give_by_lock(first, pages);
+        return;
+    }
+    if (__builtin_expect(first < palloc_levels.first || !is_one_ready_chunk(first, first + pages - 1), 0)) {
         give_several_slowly(first, pages);
         return;
     }
@@ -472,7 +483,7 @@ static size_t bulk_from_cache(pfn_t *list, size_t count) {
 }
 
 /* At most a batch, so that the lock is held for a bounded time. */
-static size_t bulk_from_runs(unsigned zone, pfn_t *list, size_t count) {
+static size_t bulk_from_runs(struct zone *zone, pfn_t *list, size_t count) {
     uint32_t want = count < CACHE_BATCH ? (uint32_t)count : (uint32_t)CACHE_BATCH, pages;
     lock_take(&palloc_tables.lock);
     pfn_t first = runs_take_scraps(zone, want, &pages);
@@ -491,7 +502,7 @@ bool palloc_bulk(pfn_t *list, size_t count) {
         return false;
     size_t have = bulk_from_cache(list, count), more = 1;
     while (have < count && more > 0)
-        have += more = bulk_from_runs(cache_zone(0), list + have, count - have);
+        have += more = bulk_from_runs(palloc_levels.zones[0], list + have, count - have);
     while (have < count && (list[have] = take_single(0)) != PFN_NONE)
         have++;
     if (have < count) {

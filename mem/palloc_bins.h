@@ -84,15 +84,19 @@ static inline void list_insert(struct zone *zone, unsigned bin, pfn_t first) {
         words[next].link.previous = first;
         return;
     }
-    zone->filled[bin / BITMAP_BITS] |= bitmap_bit(bin);
-    zone->summary |= bitmap_bit(bin / BITMAP_BITS);
+    unsigned at = bin / BITMAP_BITS;
+    uintptr_t had = zone->filled[at];
+    zone->filled[at] = had | bitmap_bit(bin);
+    if (had == 0)
+        zone->summary |= bitmap_bit(at);
 }
 
 static inline void list_emptied(struct zone *zone, unsigned bin) {
-    uintptr_t left = zone->filled[bin / BITMAP_BITS] & ~bitmap_bit(bin);
-    zone->filled[bin / BITMAP_BITS] = left;
+    unsigned at = bin / BITMAP_BITS;
+    uintptr_t left = zone->filled[at] & ~bitmap_bit(bin);
+    zone->filled[at] = left;
     if (left == 0)
-        zone->summary &= ~bitmap_bit(bin / BITMAP_BITS);
+        zone->summary &= ~bitmap_bit(at);
 }
 
 static inline void list_remove(struct zone *zone, unsigned bin, pfn_t first) {
@@ -113,7 +117,9 @@ static inline void list_remove(struct zone *zone, unsigned bin, pfn_t first) {
 /* --- Edges -------------------------------------------------------------------------------------------------------- */
 
 static inline struct zone *zone_at(pfn_t pfn) {
-    return &palloc_zones[runs_zone(pfn)];
+    return pfn >= RUNS_DMA32_END ? &palloc_zones[RUNS_ZONE_HIGH]
+           : pfn >= RUNS_LOW_END ? &palloc_zones[RUNS_ZONE_DMA32]
+                                 : &palloc_zones[RUNS_ZONE_LOW];
 }
 
 static inline bool is_border(pfn_t pfn) {
@@ -121,28 +127,33 @@ static inline bool is_border(pfn_t pfn) {
 }
 
 static inline void write_edges(pfn_t first, uint32_t pages) {
+    uint8_t *tags = palloc_tables.tags, tag = (uint8_t)(pages < TAG_LONG ? pages : (uint32_t)TAG_LONG);
     pfn_t last = first + pages - 1;
-    if (pages < TAG_LONG) {
-        tag_set(first, pages);
-        tag_set(last, pages);
-        return;
+    __atomic_store_n(&tags[first], tag, __ATOMIC_RELAXED);
+    __atomic_store_n(&tags[last], tag, __ATOMIC_RELAXED);
+    if (pages >= TAG_LONG) {
+        union palloc_word *words = palloc_tables.words;
+        words[first + 1].pages = pages;
+        words[last].pages = pages;
     }
-    tag_set(first, TAG_LONG);
-    tag_set(last, TAG_LONG);
-    palloc_tables.words[first + 1].pages = pages;
-    palloc_tables.words[last].pages = pages;
 }
 
-/* Of the run that begins with this page. */
-static inline uint32_t length_from(pfn_t first) {
-    uint8_t tag = tag_get(first);
+/* Of the run that begins with this page, whose tag is given. */
+static inline uint32_t length_from_tag(pfn_t first, uint8_t tag) {
     return tag < TAG_LONG ? tag : palloc_tables.words[first + 1].pages;
 }
 
-/* Of the run that ends with this page. */
-static inline uint32_t length_to(pfn_t last) {
-    uint8_t tag = tag_get(last);
+static inline uint32_t length_from(pfn_t first) {
+    return length_from_tag(first, tag_get(first));
+}
+
+/* Of the run that ends with this page, whose tag is given. */
+static inline uint32_t length_to_tag(pfn_t last, uint8_t tag) {
     return tag < TAG_LONG ? tag : palloc_tables.words[last].pages;
+}
+
+static inline uint32_t length_to(pfn_t last) {
+    return length_to_tag(last, tag_get(last));
 }
 
 #ifdef __cplusplus

@@ -60,6 +60,8 @@ void cache_init(void) {
         .first = zone == RUNS_ZONE_LOW ? PFN_NONE : palloc_zones[zone].first,
         .below_4g = zone == RUNS_ZONE_HIGH ? 1 : 0,
     };
+    for (unsigned level = 0; level < CACHE_LEVELS; level++)
+        palloc_levels.zones[level] = &palloc_zones[cache_zone(level)];
     for (unsigned i = 0; i < CONFIG_PROCESSORS; i++)
         for (unsigned level = 0; level < CACHE_LEVELS; level++)
             init_one(&palloc_caches[i].level[level], level);
@@ -97,7 +99,7 @@ pfn_t cache_refill(unsigned level) {
     if (runs_free(cache_zone(level)) == 0)
         unload(cache);
     for (uint32_t want = CACHE_BATCH; want > 0; want -= pages) {
-        pfn_t first = runs_take_scraps(cache_zone(level), want, &pages);
+        pfn_t first = runs_take_scraps(palloc_levels.zones[level], want, &pages);
         if (first == PFN_NONE)
             break;
         for (uint32_t i = 0; i < pages; i++) {
@@ -112,30 +114,22 @@ pfn_t cache_refill(unsigned level) {
     return given;
 }
 
-static void give_tagged(pfn_t first, uint32_t pages) {
-    for (uint32_t i = 0; i < pages && pages > 1; i++)
-        tag_set(first + i, TAG_NONE);
-    runs_give(first, pages);
-}
-
-/* The lock is held. Pages that were pushed in order, up or down, go back as one run. */
-static void spill(struct palloc_cache *cache) {
-    pfn_t first = PFN_NONE;
-    uint32_t pages = 0;
+/* The lock is held: a batch from the top of a stack that is full. */
+static void spill(struct palloc_cache *cache, struct zone *zone) {
+    pfn_t list[CACHE_BATCH];
+    size_t have = 0;
+    uint32_t count = cache->count;
     for (unsigned i = 0; i < CACHE_BATCH; i++) {
-        pfn_t pfn = cache_pop(cache);
-        if (pfn == PFN_NONE)
-            break;
-        if (pages > 0 && pfn + 1 != first && pfn != first + pages) {
-            give_tagged(first, pages);
-            pages = 0;
-        }
-        if (pages == 0 || pfn < first)
-            first = pfn;
-        pages++;
+        pfn_t pfn = cache_steal(&cache->slots[--count]);
+        if (__builtin_expect(pfn == PFN_NONE, 0))
+            continue;
+        if (__builtin_expect(tag_get(pfn) != TAG_CACHED, 0))
+            cache_report_changed(pfn);
+        tag_set(pfn, TAG_NONE);
+        list[have++] = pfn;
     }
-    if (pages > 0)
-        give_tagged(first, pages);
+    cache->count = count;
+    runs_give_list(zone, list, have);
 }
 
 void cache_give(pfn_t pfn) {
@@ -147,7 +141,7 @@ void cache_give(pfn_t pfn) {
     struct palloc_cache *cache = &percpu_this(palloc_caches)->level[level];
     if (cache_push(cache, pfn))
         return;
-    spill(cache);
+    spill(cache, palloc_levels.zones[level]);
     cache_push(cache, pfn);
 }
 

@@ -51,6 +51,7 @@ extern struct palloc_levels {
     unsigned zone;     /* of level 0 */
     pfn_t first;       /* where level 0 begins; PFN_NONE if it is the lowest zone: nothing is cached then */
     unsigned below_4g; /* the level whose pages a 32-bit pointer can name */
+    struct zone *zones[CACHE_LEVELS]; /* whose runs are the level's; several times the lowest if there is no other */
 } palloc_levels;
 
 /* Empty. The runs hold all of the machine's free pages. */

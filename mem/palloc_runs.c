@@ -51,22 +51,20 @@ static inline void add_free(struct zone *zone, size_t pages) {
     __atomic_store_n(&zone->pages, zone->pages + pages, __ATOMIC_RELAXED);
 }
 
-/* Enters pages of one zone. */
-static inline __attribute__((always_inline)) void give(struct zone *zone, pfn_t first, uint32_t pages) {
+/* Enters pages of one zone, which are counted elsewhere. */
+static __attribute__((noinline)) void enter(struct zone *zone, pfn_t first, uint32_t pages) {
     pfn_t end = first + pages;
     uint32_t whole = pages;
     palloc_tables.gives++;
-    add_free(zone, pages);
-    uint8_t after = tag_get(end);
-    if (tag_is_edge(after) && !is_border(end)) {
-        uint32_t more = length_from(end);
+    uint8_t after = tag_get(end), before = tag_get(first - 1);
+    if (tag_is_edge(after) && end != zone->end) {
+        uint32_t more = length_from_tag(end, after);
         list_remove(zone, bin_of(more), end);
         tag_set(end, TAG_NONE);
         whole += more;
     }
-    uint8_t before = tag_get(first - 1);
-    if (tag_is_edge(before) && !is_border(first)) {
-        uint32_t have = length_to(first - 1);
+    if (tag_is_edge(before) && first != zone->first) {
+        uint32_t have = length_to_tag(first - 1, before);
         tag_set(first - 1, TAG_NONE);
         tag_set(first, TAG_NONE);
         resize(zone, first - have, have, have + whole);
@@ -74,6 +72,11 @@ static inline __attribute__((always_inline)) void give(struct zone *zone, pfn_t 
     }
     list_insert(zone, bin_of(whole), first);
     write_edges(first, whole);
+}
+
+static inline void give(struct zone *zone, pfn_t first, uint32_t pages) {
+    add_free(zone, pages);
+    enter(zone, first, pages);
 }
 
 /* Each zone's part for itself: at most three. */
@@ -93,16 +96,28 @@ void runs_give(pfn_t first, uint32_t pages) {
         give_over(first, pages);
 }
 
+void runs_give_list(struct zone *zone, const pfn_t *list, size_t count) {
+    add_free(zone, count);
+    for (size_t i = 0; i < count;) {
+        pfn_t first = list[i++], end = first + 1;
+        while (i < count && list[i] == end)
+            end++, i++;
+        while (i < count && list[i] + 1 == first)
+            first--, i++;
+        enter(zone, first, end - first);
+    }
+}
+
 /* --- Taking ------------------------------------------------------------------------------------------------------- */
 
 /* Takes the last pages of the first run in a list. */
-static inline pfn_t cut_end(struct zone *zone, unsigned bin, uint32_t length, uint32_t pages) {
+static inline __attribute__((always_inline)) pfn_t cut_end(struct zone *zone, unsigned bin, uint32_t length,
+                                                           uint32_t pages) {
     pfn_t first = zone->bins[bin], last = first + length - 1;
     uint32_t rest = length - pages;
     pfn_t taken = first + rest;
     add_free(zone, -(size_t)pages);
     tag_set(last, TAG_NONE);
-    tag_make_ready(taken - 1, last);
     unsigned rest_bin = bin_of(rest);
     if (rest_bin != bin) {
         pfn_t next = palloc_tables.words[first].link.next;
@@ -145,32 +160,51 @@ static bool wants_alignment(uint32_t pages, uint32_t length) {
     return pages >= 64 && (pages & (pages - 1)) == 0 && length / 2 >= pages;
 }
 
-pfn_t runs_take(unsigned zone_number, uint32_t pages) {
-    struct zone *zone = &palloc_zones[zone_number];
-    unsigned bin = pages <= RUNS_EXACT ? pages : bin_certain(pages);
-    if (bin >= BINS)
-        return PFN_NONE;
-    bin = next_filled(zone, bin);
-    if (bin == BINS)
-        return PFN_NONE;
-    uint32_t length = length_from(zone->bins[bin]);
-    if (__builtin_expect(wants_alignment(pages, length), 0)) {
-        struct run run = { zone->bins[bin], length };
+/* What runs_take() does rarely, so that it saves no registers: a run that is to be aligned, or whose end that is taken
+ * is in another chunk than what is left. */
+static __attribute__((noinline)) pfn_t take_specially(struct zone *zone, unsigned bin, uint32_t length,
+                                                      uint32_t pages) {
+    struct run run = { zone->bins[bin], length };
+    if (wants_alignment(pages, length)) {
         pfn_t first = (run.first + length - pages) & ~(pages - 1);
         runs_cut_in(zone, run, first, pages);
         return first;
     }
+    tag_make_ready(run.first + length - pages - 1, run.first + length - 1);
     return cut_end(zone, bin, length, pages);
 }
 
-pfn_t runs_take_scraps(unsigned zone_number, uint32_t most, uint32_t *pages) {
-    struct zone *zone = &palloc_zones[zone_number];
+/* The pages before the end, and the one that is then the run's last, are in one chunk. */
+static inline bool is_end_in_chunk(pfn_t end, uint32_t pages) {
+    return ((end - 1) ^ (end - pages - 1)) >> CHUNK_SHIFT == 0;
+}
+
+pfn_t runs_take(struct zone *zone, uint32_t pages) {
+    unsigned bin = pages;
+    if (__builtin_expect(pages > RUNS_EXACT, 0)) {
+        bin = bin_certain(pages);
+        if (bin >= BINS)
+            return PFN_NONE;
+    }
+    bin = next_filled(zone, bin);
+    if (__builtin_expect(bin == BINS, 0))
+        return PFN_NONE;
+    pfn_t first = zone->bins[bin];
+    uint32_t length = length_from(first);
+    if (__builtin_expect(wants_alignment(pages, length) || !is_end_in_chunk(first + length, pages), 0))
+        return take_specially(zone, bin, length, pages);
+    return cut_end(zone, bin, length, pages);
+}
+
+pfn_t runs_take_scraps(struct zone *zone, uint32_t most, uint32_t *pages) {
     unsigned bin = next_filled(zone, 1);
     if (bin == BINS)
         return PFN_NONE;
-    uint32_t length = length_from(zone->bins[bin]);
-    *pages = length < most ? length : most;
-    return cut_end(zone, bin, length, *pages);
+    pfn_t first = zone->bins[bin];
+    uint32_t length = length_from(first), taken = length < most ? length : most;
+    *pages = taken;
+    tag_make_ready(first + length - taken - 1, first + length - 1);
+    return cut_end(zone, bin, length, taken);
 }
 
 /* --- Init --------------------------------------------------------------------------------------------------------- */

@@ -251,7 +251,7 @@ static pfn_t take_once(unsigned highest, struct walk *walk) {
         if (request->limit <= zone->first)
             continue;
         bool whole = request->limit >= zone->end || request->limit >= palloc_tables.end;
-        pfn_t first = plain && whole ? runs_take(i, request->pages) : take_likely(zone, request);
+        pfn_t first = plain && whole ? runs_take(&palloc_zones[i], request->pages) : take_likely(zone, request);
         if (first == PFN_NONE && !(plain && whole && request->pages <= RUNS_EXACT))
             first = take_by_address(zone, walk);
         if (first == PFN_NONE && i > 0)
