@@ -26,6 +26,18 @@ static unsigned expected_at(uintptr_t group, unsigned offset) {
     return (unsigned)(word >> (8 * (offset % sizeof(uintptr_t)))) & 0xff;
 }
 
+void canary_store_after(uintptr_t at, uintptr_t word) {
+    for (unsigned i = 0; i < sizeof(word); i++)
+        __atomic_store_n((uint8_t *)at + i, (uint8_t)(word >> 8 * i), __ATOMIC_RELEASE);
+}
+
+ASAN_UNCHECKED uintptr_t canary_load_after(uintptr_t at) {
+    uintptr_t word = 0;
+    for (unsigned i = 0; i < sizeof(word); i++)
+        word |= (uintptr_t)__atomic_load_n((const uint8_t *)at + i, __ATOMIC_ACQUIRE) << 8 * i;
+    return word;
+}
+
 ASAN_UNCHECKED void canary_describe(uintptr_t user, size_t bytes, char *out, size_t out_bytes) {
     unsigned changed = 0;
     size_t length = 0;

@@ -42,41 +42,45 @@ static inline uintptr_t canary_turned(uintptr_t word, unsigned index) {
     return (index & 2) != 0 ? turned << 16 | turned >> (sizeof(word) * 8 - 16) : turned;
 }
 
-/* A word at any address, as one access where it is aligned: others may look at a block's words while its user gets
- * it. */
+/* Others may look at a block's words while its user gets it, so each word is one access. Those before the user's bytes
+ * are aligned; those after may not be, and are written bytewise then. */
 static inline void canary_store(uintptr_t at, uintptr_t word) {
-    if (at % sizeof(word) == 0) {
-        __atomic_store_n((canary_aligned *)at, word, __ATOMIC_RELEASE);
-        return;
-    }
-    for (unsigned i = 0; i < sizeof(word); i++)
-        __atomic_store_n((uint8_t *)at + i, (uint8_t)(word >> 8 * i), __ATOMIC_RELEASE);
+    __atomic_store_n((canary_aligned *)at, word, __ATOMIC_RELEASE);
 }
 
 static inline ASAN_UNCHECKED uintptr_t canary_load(uintptr_t at) {
-    if (at % sizeof(uintptr_t) == 0)
-        return __atomic_load_n((const canary_aligned *)at, __ATOMIC_ACQUIRE);
-    uintptr_t word = 0;
-    for (unsigned i = 0; i < sizeof(word); i++)
-        word |= (uintptr_t)__atomic_load_n((const uint8_t *)at + i, __ATOMIC_ACQUIRE) << 8 * i;
-    return word;
+    return __atomic_load_n((const canary_aligned *)at, __ATOMIC_ACQUIRE);
+}
+
+void canary_store_after(uintptr_t at, uintptr_t word);
+uintptr_t canary_load_after(uintptr_t at);
+
+static inline bool canary_is_aligned(uintptr_t at) {
+    return __builtin_expect(at % sizeof(uintptr_t) == 0, 1);
 }
 
 /* Writes the words around the user's bytes. */
 static inline void canary_write(uintptr_t user, size_t bytes) {
-    uintptr_t before = canary_word(user - CANARY_BEFORE), after = canary_word(user + bytes);
+    uintptr_t end = user + bytes, before = canary_word(user - CANARY_BEFORE), after = canary_word(end);
     for (unsigned i = 0; i < CANARY_WORDS; i++)
         canary_store(user - CANARY_BEFORE + i * sizeof(before), canary_turned(before, i));
-    for (unsigned i = 0; i < CANARY_WORDS_AFTER; i++)
-        canary_store(user + bytes + i * sizeof(after), canary_turned(after, i));
+    for (unsigned i = 0; i < CANARY_WORDS_AFTER; i++) {
+        uintptr_t at = end + i * sizeof(after), word = canary_turned(after, i);
+        if (canary_is_aligned(end))
+            canary_store(at, word);
+        else
+            canary_store_after(at, word);
+    }
 }
 
 static inline ASAN_UNCHECKED bool canary_intact(uintptr_t user, size_t bytes) {
-    uintptr_t before = canary_word(user - CANARY_BEFORE), after = canary_word(user + bytes), difference = 0;
+    uintptr_t end = user + bytes, before = canary_word(user - CANARY_BEFORE), after = canary_word(end), difference = 0;
     for (unsigned i = 0; i < CANARY_WORDS; i++)
         difference |= canary_load(user - CANARY_BEFORE + i * sizeof(before)) ^ canary_turned(before, i);
-    for (unsigned i = 0; i < CANARY_WORDS_AFTER; i++)
-        difference |= canary_load(user + bytes + i * sizeof(after)) ^ canary_turned(after, i);
+    for (unsigned i = 0; i < CANARY_WORDS_AFTER; i++) {
+        uintptr_t at = end + i * sizeof(after);
+        difference |= (canary_is_aligned(end) ? canary_load(at) : canary_load_after(at)) ^ canary_turned(after, i);
+    }
     return difference == 0;
 }
 
