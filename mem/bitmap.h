@@ -53,7 +53,7 @@ static inline bool bitmap_word_change(uintptr_t *word, uintptr_t mask, uintptr_t
 
 /* The run's bits are all in the word of `first`. */
 static inline bool bitmap_is_within(pfn_t first, uint32_t bits) {
-    return first % BITMAP_BITS + bits <= BITMAP_BITS;
+    return (size_t)(first % BITMAP_BITS) + bits <= BITMAP_BITS;
 }
 
 static inline uintptr_t bitmap_mask_within(pfn_t first, uint32_t bits) {
