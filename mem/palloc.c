@@ -336,7 +336,8 @@ static bool give_one_by_one(pfn_t first, uint32_t pages) {
 /* Chunks that are ready end with the last that has pages, and bits past that are 0. */
 static bool give_run(pfn_t first, uint32_t pages) {
     pfn_t last = first + pages - 1;
-    if (last < first || !(is_one_ready_chunk(first, last) || all_ready(first, last)))
+    if (last < first || pages > UINT32_MAX - BITMAP_BITS ||
+        !(is_one_ready_chunk(first, last) || all_ready(first, last)))
         return false;
     lock_take(&palloc_tables.lock);
     bool given = __builtin_expect(bitmap_clear_run(palloc_tables.held, first, pages), 1);
