@@ -2,7 +2,7 @@
 #include <mem/bitmap.h>
 
 /* The words after `head` and before `end` have been changed, and the mask's bits of that one. */
-static __attribute__((noinline, cold)) bool undo(uintptr_t *head, uintptr_t mask, uintptr_t *end, uintptr_t from) {
+static __attribute__((noinline)) bool undo(uintptr_t *head, uintptr_t mask, uintptr_t *end, uintptr_t from) {
     while (--end > head)
         __atomic_store_n(end, from, __ATOMIC_RELEASE);
     bitmap_word_change(head, mask, ~from);
@@ -20,7 +20,9 @@ static inline __attribute__((always_inline)) bool change(uintptr_t *map, pfn_t f
             return undo(head, head_mask, at, from);
         __atomic_store_n(at, ~from, __ATOMIC_RELEASE);
     }
-    return bitmap_word_change(tail, tail_mask, from) || undo(head, head_mask, tail, from);
+    if (!bitmap_word_change(tail, tail_mask, from))
+        return undo(head, head_mask, tail, from);
+    return true;
 }
 
 bool bitmap_set_words(uintptr_t *map, pfn_t first, uint32_t bits) {

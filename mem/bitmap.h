@@ -51,7 +51,7 @@ static inline bool bitmap_word_change(uintptr_t *word, uintptr_t mask, uintptr_t
     return true;
 }
 
-/* The run's bits are all in the word of `first`. */
+/* The run's bits, fewer than 2^32 - 64, are all in the word of `first`. */
 static inline bool bitmap_is_within(pfn_t first, uint32_t bits) {
     return first % BITMAP_BITS + bits <= BITMAP_BITS;
 }

@@ -67,28 +67,15 @@
 #include <mem/palloc_cache.h>
 #include <mem/palloc_report.h>
 #include <mem/palloc_search.h>
+#include <mem/palloc_single.h>
 #include <mem/palloc_trace.h>
-
-#define NOT_INLINE __attribute__((noinline))
 
 /* The level that serves a request for anything that a pointer can name. */
 static inline unsigned pointer_level(void) {
     return sizeof(void *) < sizeof(uint64_t) ? palloc_levels.below_4g : 0;
 }
 
-static inline struct palloc_cache *own_cache(unsigned level) {
-    return &percpu_this(palloc_caches)->level[level];
-}
-
 /* --- Single pages ------------------------------------------------------------------------------------------------- */
-
-/* The page on top of the stack; PFN_NONE if there is none, or if another processor has taken that one. */
-static inline pfn_t take_one_hot(unsigned level) {
-    uintptr_t saved = port_interrupts_off();
-    pfn_t pfn = cache_pop_top(own_cache(level));
-    port_interrupts_restore(saved);
-    return pfn;
-}
 
 /* A single page from a zone's stack or runs, the highest zone first; never from the lowest. */
 static pfn_t take_one(unsigned level) {
@@ -101,26 +88,6 @@ static pfn_t take_one(unsigned level) {
     }
     port_interrupts_restore(saved);
     return pfn;
-}
-
-static inline bool give_one_hot(pfn_t pfn) {
-    if (__builtin_expect(pfn < palloc_levels.first, 0))
-        return false;
-    uintptr_t saved = port_interrupts_off();
-    bool given = tag_is_ready(pfn) && tag_get(pfn) == TAG_HELD_ONE && cache_push(own_cache(0), pfn);
-    port_interrupts_restore(saved);
-    return given;
-}
-
-/* Ends the holding of a page that isn't tied: false if there is none. Interrupts are off. */
-static bool drop_one(pfn_t pfn) {
-    if (!tag_is_ready(pfn))
-        return false;
-    if (tag_get(pfn) == TAG_HELD_ONE) {
-        tag_set(pfn, TAG_NONE);
-        return true;
-    }
-    return tag_get(pfn) == TAG_NONE && bitmap_clear_run(palloc_tables.held, pfn, 1);
 }
 
 static bool give_one(pfn_t pfn) {
@@ -381,7 +348,8 @@ static bool give_one_by_one(pfn_t first, uint32_t pages) {
 /* Chunks that are ready end with the last that has pages, and bits past that are 0. */
 static bool give_run(pfn_t first, uint32_t pages) {
     pfn_t last = first + pages - 1;
-    if (last < first || !(is_one_ready_chunk(first, last) || all_ready(first, last)))
+    if (last < first || pages > UINT32_MAX - BITMAP_BITS ||
+        !(is_one_ready_chunk(first, last) || all_ready(first, last)))
         return false;
     lock_take(&palloc_tables.lock);
     bool given = __builtin_expect(bitmap_clear_run(palloc_tables.held, first, pages), 1);
@@ -532,45 +500,4 @@ void palloc_drain(void) {
     palloc_lock();
     cache_drain();
     palloc_unlock();
-}
-
-/* --- For mem/frame.c ---------------------------------------------------------------------------------------------- */
-
-void palloc_lock(void) {
-    lock_take(&palloc_tables.lock);
-}
-
-void palloc_unlock(void) {
-    lock_release(&palloc_tables.lock);
-}
-
-union palloc_word *palloc_word(pfn_t pfn) {
-    invariant(palloc_tables_has(pfn));
-    return &palloc_tables.words[pfn];
-}
-
-void palloc_tie(pfn_t pfn) {
-    invariant(lock_is_held(&palloc_tables.lock));
-    require(drop_one(pfn), "page 0x%x was freed while another processor mapped or pinned it", pfn);
-    tag_set(pfn, TAG_HELD_TIED);
-    palloc_tables.tied++;
-}
-
-void palloc_untie(pfn_t pfn, uintptr_t place) {
-    uint8_t tag = tag_get(pfn);
-    invariant(lock_is_held(&palloc_tables.lock) && tag_is_tied(tag));
-    palloc_tables.tied--;
-    if (tag == TAG_HELD_TIED) { /* by its bit from now on: it may be one of a run that is given back as one */
-        tag_set(pfn, TAG_NONE);
-        bitmap_set_run(palloc_tables.held, pfn, 1);
-        return;
-    }
-    if (CONFIG_DEBUG)
-        trace_give(pfn, 1, place);
-    cache_give(pfn);
-}
-
-void palloc_drop_hold(pfn_t pfn) {
-    invariant(lock_is_held(&palloc_tables.lock) && tag_get(pfn) == TAG_HELD_TIED);
-    tag_set(pfn, TAG_TIED);
 }

@@ -89,10 +89,21 @@ static void unload(struct palloc_cache *cache) {
             runs_give(first, 1u << order);
 }
 
+/* The lock is held, and the stack has room. */
+static void push_run(struct palloc_cache *cache, pfn_t first, uint32_t pages) {
+    uint8_t *tags = &palloc_tables.tags[first];
+    pfn_t *slots = &cache->slots[cache->count];
+    for (uint32_t i = 0; i < pages; i++) {
+        __atomic_store_n(&tags[i], TAG_CACHED, __ATOMIC_RELAXED);
+        __atomic_store_n(&slots[i], first + i, __ATOMIC_RELEASE);
+    }
+    cache->count += pages;
+}
+
 pfn_t cache_refill(unsigned level) {
     struct palloc_cache *cache = &percpu_this(palloc_caches)->level[level];
-    pfn_t given = PFN_NONE;
     uint32_t pages = 0;
+    invariant(cache->count == 0);
     if (runs_free(cache_zone(level)) == 0 && !has_runs(cache))
         return PFN_NONE;
     lock_take(&palloc_tables.lock);
@@ -102,15 +113,10 @@ pfn_t cache_refill(unsigned level) {
         pfn_t first = runs_take_scraps(palloc_levels.zones[level], want, &pages);
         if (first == PFN_NONE)
             break;
-        for (uint32_t i = 0; i < pages; i++) {
-            if (given != PFN_NONE)
-                cache_push(cache, given);
-            given = first + i;
-        }
+        push_run(cache, first, pages);
     }
+    pfn_t given = cache_pop(cache); /* nobody could steal it: that takes the lock */
     lock_release(&palloc_tables.lock);
-    if (given != PFN_NONE)
-        tag_set(given, TAG_HELD_ONE);
     return given;
 }
 

@@ -163,8 +163,8 @@ static uint64_t pass_by(pfn_t at) {
     palloc_step(1);
     if (!tag_is_ready(at))
         return ((uint64_t)at | (CHUNK_PAGES - 1)) + 1;
-    const uintptr_t *word = &palloc_tables.held[at / BITMAP_BITS];
-    bool whole = at % BITMAP_BITS == 0 && __atomic_load_n(word, __ATOMIC_RELAXED) == ~(uintptr_t)0;
+    uintptr_t word = __atomic_load_n(&palloc_tables.held[at / BITMAP_BITS], __ATOMIC_RELAXED);
+    bool whole = at % BITMAP_BITS == 0 && word == ~(uintptr_t)0;
     return (uint64_t)at + (whole ? BITMAP_BITS : 1);
 }
 
