@@ -56,8 +56,8 @@ bool kmalloc_class_stats(unsigned index, struct kmalloc_class_stats *stats) {
 
 /* --- Objects ------------------------------------------------------------------------------------------------------ */
 
-/* The lock doesn't keep a block's user from freeing it, nor the next one from getting it. So the note is read before and
- * after: if it is the same, it was so in between, and what was seen belongs to it; if not, the block was free. */
+/* The lock doesn't keep a block's user from freeing it, nor the next one from getting it. So the note is read before
+ * and after: if it is the same, it was so in between, and what was seen belongs to it; if not, the block was free. */
 static struct note read_note(const struct note *at) {
     return (struct note){
         .state = slab_load(&at->state),

@@ -39,7 +39,7 @@ static void give_but_wrong(pfn_t first) {
     pfree(first + WRONG + 1, RUN - WRONG - 1);
 }
 
-/* --- A length that reaches a page of another owner ----------------------------------------------------------------- */
+/* --- A length that reaches a page of another owner ---------------------------------------------------------------- */
 
 TEST(pfree_reports_a_length_that_reaches_a_page_table) {
     pfn_t first = take(RUN);
