@@ -155,9 +155,9 @@ struct counts {
     size_t cached, held, tied;
 };
 
-static void audit_quiet(pfn_t first, pfn_t end, const char *what) {
+static void audit_quiet(pfn_t first, pfn_t end, const char *invariant_number, const char *what) {
     pfn_t tagged = next_tagged(first, end), held = next_held_bit(first, end);
-    require(tagged == end && held == end, "palloc P1: page 0x%x is %s, but its tag is %u, its bit %d",
+    require(tagged == end && held == end, "palloc %s: page 0x%x is %s, but its tag is %u, its bit %d", invariant_number,
             tagged < held ? tagged : held, what, tag_get(tagged < held ? tagged : held), held <= tagged);
 }
 
@@ -170,17 +170,19 @@ static pfn_t audit_run(pfn_t first, struct counts *counts) {
     uint32_t pages = length_from(first);
     struct zone *zone = zone_at(first);
     pfn_t end = first + pages;
-    require(pages > 0 && pages <= zone->end - first && palloc_tables_has(end - 1) && tag_is_ready(end - 1),
+    require(pages > 0 && pages <= zone->end - first && palloc_tables_has(end - 1),
             "runs R2: the run at page 0x%x says that it has %u pages", first, pages);
     audit_ready(first, end - 1);
-    require(tag_get(end - 1) == tag_get(first) && length_to(end - 1) == pages &&
-                (pages >= TAG_LONG) == (tag_get(first) == TAG_LONG),
-            "runs R1: pages 0x%x to 0x%x are a run of %u, but its last page says %u (tags %u and %u)", first, end - 1,
-            pages, length_to(end - 1), tag_get(first), tag_get(end - 1));
+    require(tag_get(end - 1) == tag_get(first),
+            "runs R1: pages 0x%x to 0x%x are a run of %u, but their tags are %u and %u", first, end - 1, pages,
+            tag_get(first), tag_get(end - 1));
+    require(length_to(end - 1) == pages && (pages >= TAG_LONG) == (tag_get(first) == TAG_LONG),
+            "runs R2: pages 0x%x to 0x%x are a run of %u (tag %u), but the last word says %u", first, end - 1, pages,
+            tag_get(first), length_to(end - 1));
     require(is_border(end) || !tag_is_edge(tag_get(end)), "runs R1: the runs at pages 0x%x and 0x%x aren't one", first,
             end);
     if (pages > 2)
-        audit_quiet(first + 1, end - 1, "inside a free run");
+        audit_quiet(first + 1, end - 1, "P1", "inside a free run");
     pfn_t previous = palloc_tables.words[first].link.previous;
     pfn_t points_here = previous == PFN_NONE ? zone->bins[bin_of(pages)] : palloc_tables.words[previous].link.next;
     require(points_here == first, "runs R3: the run at page 0x%x isn't where its links say (0x%x is)", first,
@@ -193,7 +195,7 @@ static pfn_t audit_run(pfn_t first, struct counts *counts) {
 static pfn_t audit_cached_run(pfn_t first, uint8_t tag, struct counts *counts) {
     pfn_t end = first + (1u << (tag - TAG_CACHED_RUN));
     audit_ready(first, end - 1);
-    audit_quiet(first + 1, end, "inside a cached run");
+    audit_quiet(first + 1, end, "P1", "inside a cached run");
     counts->cached += end - first;
     return end;
 }
@@ -258,7 +260,7 @@ static void audit_ram(struct counts *counts) {
     pfn_t hole = 0;
     for (size_t i = 0; i < palloc_tables.ram_count; i++) {
         const struct extent *ram = &palloc_tables.ram[i];
-        audit_quiet(hole, ram->first, "never ours");
+        audit_quiet(hole, ram->first, "T2", "never ours");
         for (pfn_t at = ram->first; at < ram->end;)
             at = audit_at(at, ram->end, counts);
         hole = ram->end;
