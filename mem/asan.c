@@ -13,7 +13,7 @@
  * The "off" count is the processor's, and its interrupts are off with it: else a handler that comes between would go
  * unchecked, and a task that is switched to as well.
  *
- * Not done: quarantine, which keeps freed blocks from being handed out again for a while, is the heap's matter. */
+ * Not done: a record of the calls that led to the allocation; the describer knows the last one's place. */
 #include <mem/asan.h>
 #include <base/check.h>
 #include <base/fmt.h>

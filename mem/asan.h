@@ -5,8 +5,10 @@
  * block is reported, at the instruction that makes it, reads included; no other level sees those.
  *
  *     found        reads and writes past either end of a block, even by one byte; of a freed block, as long as it
- *                  wasn't handed out again; of heap memory that is in no block. memcpy, memmove, memset and memcmp are
- *                  checked over their whole length.
+ *                  wasn't handed out again (mem/guard.h keeps it back for a while); of heap memory that is in no block.
+ *                  memcpy, memmove, memset and memcmp are checked over their whole length.
+ *     by a fault   reads and writes behind the highest page that the heap has now, be they past a block's end or in a
+ *                  large block that was freed: the processor finds no page there, and mem/explain.h names the block.
  *     not found    accesses to anything but the heap: stacks, globals, pvalloc'd pages (these have guard pages). Those
  *                  that reach from one block into another that is in use, across its red zones. Those through the
  *                  frame view, by assembler, by devices, by a compiler's inline code for va_arg, and by C that was

@@ -96,8 +96,8 @@ void kmalloc_idle(void);
 
 struct kmalloc_stats {
     size_t region_bytes;  /* kernel address space that the heap may use; 0 before kmalloc_init() */
-    size_t pages;         /* of physical memory, all but the reserve's: blocks, records, the region's index */
-    size_t reserve_pages; /* for kmalloc_urgent() */
+    size_t pages;         /* of physical memory, all but the reserve's: blocks, records, index */
+    size_t reserve_pages; /* for kmalloc_urgent(); neither counts the shadow's */
     size_t blocks, bytes; /* in use; bytes as the blocks are long */
     size_t large_blocks;  /* of these: with pages of their own */
     size_t cached;        /* free blocks at hand for some processor */
