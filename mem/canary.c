@@ -38,20 +38,32 @@ ASAN_UNCHECKED uintptr_t canary_load_after(uintptr_t at) {
     return word;
 }
 
-ASAN_UNCHECKED void canary_describe(uintptr_t user, size_t bytes, char *out, size_t out_bytes) {
+ASAN_UNCHECKED intptr_t canary_describe(uintptr_t user, size_t bytes, char *out, size_t out_bytes) {
     unsigned changed = 0;
     size_t length = 0;
+    intptr_t first = 0;
     char list[256] = "";
     for (unsigned i = 0; i < CANARY_BEFORE + CANARY_AFTER; i++) {
         bool after = i >= CANARY_BEFORE;
         uintptr_t group = after ? user + bytes : user - CANARY_BEFORE, at = group + i - (after ? CANARY_BEFORE : 0);
         unsigned expected = expected_at(group, (unsigned)(at - group)), found = *(const uint8_t *)at;
+        intptr_t offset = (intptr_t)(at - user);
         if (expected == found || changed++ >= SHOWN)
             continue;
-        intptr_t offset = (intptr_t)(at - user);
+        first = changed == 1 ? offset : first;
         length += fmt(list + length, sizeof(list) - length, "%s%s%zu was 0x%02x is 0x%02x", changed > 1 ? ", " : "",
                       offset < 0 ? "-" : "+", (size_t)(offset < 0 ? -offset : offset), expected, found);
     }
     fmt(out, out_bytes, "%u byte%s changed: %s%s", changed, changed == 1 ? "" : "s", list,
         changed > SHOWN ? ", ..." : "");
+    return first;
+}
+
+const char *canary_mistake(uintptr_t user, size_t bytes, intptr_t offset) {
+    if (offset < 0)
+        return "written before the start: an index below 0?";
+    if ((size_t)offset > bytes)
+        return "written past the end: an index too large?";
+    return *(const char *)(user + bytes) == 0 ? "written past the end: no room for a string's final 0, or off by one?"
+                                              : "written past the end: off by one?";
 }

@@ -85,8 +85,11 @@ static inline ASAN_UNCHECKED bool canary_intact(uintptr_t user, size_t bytes) {
 }
 
 /* Fills a buffer with which bytes changed: "3 bytes changed: +24 was 0x5a is 0x00, ...". Offsets count from the user's
- * first byte; the first eight bytes are named. */
-void canary_describe(uintptr_t user, size_t bytes, char *out, size_t out_bytes);
+ * first byte; the first eight bytes are named. Returns the offset of the first one. */
+intptr_t canary_describe(uintptr_t user, size_t bytes, char *out, size_t out_bytes);
+
+/* What probably changed the first byte, at this offset outside of the user's bytes. */
+const char *canary_mistake(uintptr_t user, size_t bytes, intptr_t offset);
 
 #ifdef __cplusplus
 }

@@ -67,8 +67,9 @@ static ASAN_UNCHECKED uintptr_t find_other(uintptr_t first, uintptr_t end, unsig
     return at;
 }
 
-static ASAN_UNCHECKED void describe(uintptr_t first, uintptr_t end, unsigned byte, uintptr_t user, char *out,
-                                    size_t out_bytes) {
+static ASAN_UNCHECKED intptr_t describe(uintptr_t first, uintptr_t end, unsigned byte, uintptr_t user, char *out,
+                                        size_t out_bytes) {
+    intptr_t offset = (intptr_t)(find_other(first, end, byte) - user);
     unsigned changed = 0;
     size_t length = 0;
     char list[256] = "";
@@ -81,6 +82,7 @@ static ASAN_UNCHECKED void describe(uintptr_t first, uintptr_t end, unsigned byt
     }
     fmt(out, out_bytes, "%u byte%s changed: %s%s", changed, changed == 1 ? "" : "s", list,
         changed > SHOWN ? ", ..." : "");
+    return offset;
 }
 
 struct zones {
@@ -105,14 +107,12 @@ bool guard_surrounded(uintptr_t block, size_t block_bytes, uintptr_t user, const
            find_other(zones.last, zones.last_end, GUARD_RED) == zones.last_end;
 }
 
-const char *guard_describe_zones(uintptr_t block, size_t block_bytes, uintptr_t user, const struct note *note,
-                                 char *out, size_t out_bytes) {
+intptr_t guard_describe_zones(uintptr_t block, size_t block_bytes, uintptr_t user, const struct note *note, char *out,
+                              size_t out_bytes) {
     struct zones zones = zones_of(block, block_bytes, user, note);
     if (find_other(zones.first, zones.first_end, GUARD_RED) != zones.first_end)
-        describe(zones.first, zones.first_end, GUARD_RED, user, out, out_bytes);
-    else
-        describe(zones.last, zones.last_end, GUARD_RED, user, out, out_bytes);
-    return "red zones";
+        return describe(zones.first, zones.first_end, GUARD_RED, user, out, out_bytes);
+    return describe(zones.last, zones.last_end, GUARD_RED, user, out, out_bytes);
 }
 
 /* --- Alone -------------------------------------------------------------------------------------------------------- */
@@ -146,17 +146,19 @@ void guard_refuse(struct block block) {
     char what[320];
     const struct note note = *slab_note(slab_state(block));
     size_t user = slab_user(block), end = user + note.bytes;
-    bool inside = find_other(user, end, GUARD_FREED) != end;
-    if (inside)
+    const char *mistake = "a pointer to it was kept, and used?";
+    if (find_other(user, end, GUARD_FREED) != end)
         describe(user, end, GUARD_FREED, user, what, sizeof(what));
     else if (!canary_intact(user, note.bytes))
-        canary_describe(user, note.bytes, what, sizeof(what));
+        mistake = canary_mistake(user, note.bytes, canary_describe(user, note.bytes, what, sizeof(what)));
     else
-        guard_describe_zones(slab_address(block), block.slab->block_bytes, user, &note, what, sizeof(what));
+        mistake = canary_mistake(
+            user, note.bytes,
+            guard_describe_zones(slab_address(block), block.slab->block_bytes, user, &note, what, sizeof(what)));
     slab_unlock();
     panic("kmalloc: write after free: the block of %zu bytes at %#zx, allocated at %#zx, freed at %#zx, was written to "
-          "since: %s",
-          note.bytes, user, (size_t)note.place, (size_t)note.freed_place, what);
+          "since: %s: %s",
+          note.bytes, user, (size_t)note.place, (size_t)note.freed_place, what, mistake);
 }
 
 /* Objects with a constructor are no longer what it made of them. */

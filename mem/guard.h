@@ -20,9 +20,10 @@ enum { GUARD_RED = 0xa5, GUARD_FREED = 0x6b };
 void guard_surround(uintptr_t block, size_t block_bytes, uintptr_t user, const struct note *note);
 bool guard_surrounded(uintptr_t block, size_t block_bytes, uintptr_t user, const struct note *note);
 
-/* Which bytes of these changed, counted from the user's first: "2 bytes changed: +24 was ...". Returns which. */
-const char *guard_describe_zones(uintptr_t block, size_t block_bytes, uintptr_t user, const struct note *note,
-                                 char *out, size_t out_bytes);
+/* Which bytes of these changed, counted from the user's first: "2 bytes changed: +24 was ...". Returns the first. */
+intptr_t guard_describe_zones(uintptr_t block, size_t block_bytes, uintptr_t user, const struct note *note, char *out,
+                              size_t out_bytes);
+
 /* This request's block shall be alone; called with interrupts off or the lock held. */
 bool guard_wants_alone(size_t requests);
 

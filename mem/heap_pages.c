@@ -43,25 +43,14 @@ static struct paging *tables(void) {
 
 /* --- Pages behind addresses --------------------------------------------------------------------------------------- */
 
-static void disown(const pfn_t *list, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        frame_disown(list[i], FRAME_HEAP);
-}
-
 static int map_batch(uintptr_t address, size_t count) {
-    const struct palloc_request one = { .pages = 1 };
     pfn_t list[BATCH];
-    for (size_t i = 0; i < count; i++) {
-        list[i] = palloc_with(&one);
-        if (list[i] == PFN_NONE) {
-            disown(list, i);
-            return ERR_NO_MEMORY;
-        }
-        frame_own(list[i], FRAME_HEAP);
-    }
+    if (!palloc_bulk(list, count))
+        return ERR_NO_MEMORY;
+    frame_own_list(list, count, FRAME_HEAP);
     int error = paging_map_list(tables(), address, list, count, PAGE_WRITE);
     if (error != 0)
-        disown(list, count);
+        frame_disown_list(list, count, FRAME_HEAP);
     return error;
 }
 
@@ -75,7 +64,7 @@ static void unmap_batch(uintptr_t address, size_t count) {
         list[i] = entry.pfn;
     }
     paging_unmap(tables(), address, count);
-    disown(list, count);
+    frame_disown_list(list, count, FRAME_HEAP);
 }
 
 static void unmap(uintptr_t address, size_t pages) {

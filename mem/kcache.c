@@ -1,6 +1,6 @@
 /* A cache is a class of blocks like those of kmalloc (mem/slab.c), with a magazine in each set as long as there are
- * free ones. Its paths take the lock: what differs from kmalloc()'s is little, but it is a constructor, which wants no
- * lock.
+ * free ones, and its hot paths are kmalloc()'s (mem/kmalloc_path.h) with one check more when an object is freed: that
+ * its slab is of this cache.
  *
  * A block's state tells whether the constructor saw it: RAW until it was handed out, and again when its slab's pages
  * were another class' meanwhile. It is called once the block is in use, so an interrupt finds nothing half made.
@@ -68,23 +68,42 @@ static void *take(struct kcache *cache, uintptr_t place, bool *raw) {
     return user;
 }
 
-void *kcache_alloc(struct kcache *cache) {
+static __attribute__((noinline)) void *take_slowly(struct kcache *cache, uintptr_t place) {
     bool raw = false;
-    if (fail_here())
-        return NULL;
-    void *object = take(cache, KMALLOC_PLACE, &raw);
+    void *object = take(cache, place, &raw);
     for (unsigned step = 0; object == NULL && kmalloc_recover(step, cache->bytes); step++)
-        object = take(cache, KMALLOC_PLACE, &raw);
+        object = take(cache, place, &raw);
     if (raw && object != NULL)
         cache->constructor(object);
     return object;
 }
 
-void kcache_free(struct kcache *cache, void *object) {
+/* What is at hand, and not RAW, was constructed. */
+void *kcache_alloc(struct kcache *cache) {
+    if (fail_here())
+        return NULL;
+    if (!CONFIG_KMALLOC_GUARD) {
+        struct dress as = { .bytes = cache->bytes, .before = cache->before, .place = KMALLOC_PLACE };
+        void *object = kmalloc_at_hand(cache->of.magazine, &as);
+        if (likely(object != NULL))
+            return object;
+    }
+    return take_slowly(cache, KMALLOC_PLACE);
+}
+
+static __attribute__((noinline)) void give_slowly(struct kcache *cache, void *object, uintptr_t place) {
     if (object == NULL)
         return;
-    kmalloc_give_locked(kmalloc_cache_block("kcache_free", &cache->of, object), KMALLOC_PLACE);
+    kmalloc_give_locked(kmalloc_cache_block("kcache_free", &cache->of, object), place);
     slab_unlock();
+}
+
+void kcache_free(struct kcache *cache, void *object) {
+    const struct kmalloc_size size = { .known = false };
+    struct slab *slab = heap_pages_owner((uintptr_t)object);
+    if (CONFIG_KMALLOC_GUARD || slab->of != &cache->of ||
+        !likely(kmalloc_give_at_hand(slab, cache->of.magazine, (uintptr_t)object, size, KMALLOC_PLACE)))
+        give_slowly(cache, object, KMALLOC_PLACE);
 }
 
 static size_t used_locked(const struct kcache *cache) {

@@ -27,8 +27,6 @@
 #include <mem/kmalloc_path.h>
 #include <mem/palloc.h>
 
-#define likely(condition) __builtin_expect(!!(condition), 1)
-
 int kmalloc_init(uint64_t random) {
     require(heap_pages.region_pages == 0, "kmalloc_init: the heap is up already");
     int error = heap_pages_init();
@@ -154,21 +152,9 @@ static inline __attribute__((always_inline)) void *take(size_t bytes, size_t ali
     if (likely(!CONFIG_KMALLOC_GUARD && align <= PAGE_SIZE && bytes <= dress_small_most(align))) {
         struct dress as = { .bytes = bytes, .before = dress_before(align), .place = place };
         size_t units = (dress_whole(bytes, align) + 15) / 16;
-        uintptr_t saved = port_interrupts_off();
-        struct magazine_set *set = magazine_set();
-        struct magazine *magazine = magazine_at(set, magazine_offsets[units]);
-        struct entry *top = magazine->top;
-        uint8_t *note = top->note;
-        if (likely(slab_load(note) == BLOCK_CACHED)) {
-            uintptr_t block = top->address;
-            magazine_set_top(magazine, top - 1);
-            as.born = CONFIG_KMALLOC_CANARY ? set->requests++ : 0;
-            uintptr_t user = dress(block, note, &as);
-            slab_store(note, BLOCK_IN_USE);
-            port_interrupts_restore(saved);
-            return (void *)user;
-        }
-        port_interrupts_restore(saved);
+        void *user = kmalloc_at_hand(magazine_offsets[units], &as);
+        if (likely(user != NULL))
+            return user;
     }
     return take_slowly(bytes, align, place);
 }
@@ -240,17 +226,6 @@ static __attribute__((noinline)) void give_slowly(const char *call, void *pointe
     slab_unlock();
 }
 
-/* The address is a block's first user's byte, and the block's user has it. The caller has interrupts off. */
-static inline __attribute__((always_inline)) bool is_in_use(const struct slab *slab, uintptr_t address,
-                                                            uint64_t product, const uint8_t *note) {
-    if (!CONFIG_KMALLOC_CANARY)
-        return likely((uint32_t)product < slab->reciprocal) && likely(slab_load(note) == BLOCK_IN_USE);
-    const struct note *full = (const struct note *)(const void *)note;
-    uintptr_t block = slab->first + (size_t)(product >> 32) * slab->block_bytes;
-    return likely(slab_load(note) == BLOCK_IN_USE) && likely(address - block == note_get(&full->before)) &&
-           likely(canary_intact(address, note_get(&full->bytes)));
-}
-
 static inline __attribute__((always_inline)) void give(const char *call, void *pointer, bool sized, size_t bytes,
                                                        uintptr_t place) {
     uintptr_t address = (uintptr_t)pointer;
@@ -259,24 +234,9 @@ static inline __attribute__((always_inline)) void give(const char *call, void *p
         return;
     }
     struct slab *slab = heap_pages_owner(address);
-    uint64_t product = (uint64_t)(uint32_t)(address - slab->first) * slab->reciprocal;
-    uint8_t *notes = CONFIG_KMALLOC_CANARY ? slab->notes : slab->states;
-    uint8_t *note = notes + (size_t)(product >> 32) * NOTE_BYTES;
-    uintptr_t saved = port_interrupts_off();
-    struct magazine *magazine = magazine_at(magazine_set(), slab->magazine);
-    struct entry *top = magazine->top;
-    if (likely(is_in_use(slab, address, product, note)) && likely(top != magazine->end) &&
-        (!sized || likely(!kmalloc_size_is_wrong(slab, note, bytes)))) {
-        dress_off(note, place);
-        size_t before = CONFIG_KMALLOC_CANARY ? note_get(&slab_note(note)->before) : 0;
-        top[1] = (struct entry){ address - before, note };
-        magazine_set_top(magazine, top + 1);
-        slab_store(note, BLOCK_CACHED);
-        port_interrupts_restore(saved);
-        return;
-    }
-    port_interrupts_restore(saved);
-    give_slowly(call, pointer, sized, bytes, place);
+    const struct kmalloc_size size = { .known = sized, .bytes = bytes };
+    if (!likely(kmalloc_give_at_hand(slab, slab->magazine, address, size, place)))
+        give_slowly(call, pointer, sized, bytes, place);
 }
 
 void kfree(void *pointer) {

@@ -3,12 +3,14 @@
  *
  * Which mistakes are told apart: double free; a pointer into a block; a block of an object cache, or of another one;
  * a wrong size; memory of another family, with the call that would have been right; a lease's window; a task's address;
- * memory of the kernel's own; nothing at all. */
+ * memory of the kernel's own; nothing at all. A report ends with the likely mistake; that is only a guess. */
 #include <mem/kmalloc.h>
 #include <base/check.h>
 #include <base/fmt.h>
+#include <base/string.h>
 #include <mem/kmalloc_path.h>
 #include <mem/lease.h>
+#include <mem/palloc.h>
 
 /* --- Blocks of the heap ------------------------------------------------------------------------------------------- */
 
@@ -23,19 +25,34 @@ static const char *history(const struct kmalloc_object *object, char *out, size_
     return out;
 }
 
+static bool frees(const char *call) {
+    return string_starts(call, "kfree") || string_starts(call, "kcache_free");
+}
+
+/* Blocks' users get 16-byte aligned addresses, so that another one was never theirs. */
+static const char *mistake_without_block(const char *call, uintptr_t address) {
+    if (address % DRESS_ALIGN != 0)
+        return "a pointer that was moved, or overwritten?";
+    return frees(call) ? "freed twice, or a pointer that was moved?" : "used after it was freed?";
+}
+
 static NORETURN void refuse_in_heap(const char *call, uintptr_t address) {
     struct kmalloc_object object;
     char past[80];
     if (!kmalloc_find(address, &object))
-        panic("%s(%#zx): no block: this part of the heap is free, or was never handed out", call, (size_t)address);
+        panic("%s(%#zx): no block: this part of the heap is free, or was never handed out: %s", call, (size_t)address,
+              mistake_without_block(call, address));
     history(&object, past, sizeof(past));
     if (!object.in_use && address == object.address)
-        panic("%s(%#zx): double free: the block of %zu bytes there isn't in use%s", call, (size_t)address, object.bytes,
-              past);
+        panic("%s(%#zx): double free: the block of %zu bytes there isn't in use%s: %s", call, (size_t)address,
+              object.bytes, past, frees(call) ? "freed twice?" : "used after it was freed?");
     bool before = address < object.address;
-    panic("%s(%#zx): not the start of a block: %zu bytes %s %#zx, a block of %zu bytes that is %s%s", call,
-          (size_t)address, (size_t)(before ? object.address - address : address - object.address),
-          before ? "before" : "after", (size_t)object.address, object.bytes, object.in_use ? "in use" : "free", past);
+    bool cached = object.cache != NULL;
+    panic("%s(%#zx): not the start of a block: %zu bytes %s %#zx, a block of %zu bytes that is %s%s: "
+          "%s() wants what %s gave",
+          call, (size_t)address, (size_t)(before ? object.address - address : address - object.address),
+          before ? "before" : "after", (size_t)object.address, object.bytes, object.in_use ? "in use" : "free", past,
+          call, cached ? "kcache_alloc()" : "kmalloc()");
 }
 
 /* The block is in use, of another class than the call is for. The lock is held, and released. */
@@ -65,8 +82,8 @@ static void refuse_range(const char *call, uintptr_t address) {
     lock_release(&kernel->lock);
     const char *family = context_range_name(found.attributes);
     if (guard != NULL)
-        panic("%s(%#zx): the guard page of the range from %s at %#zx", call, (size_t)address, family,
-              (size_t)page_address(found.first));
+        panic("%s(%#zx): the guard page of the range from %s at %#zx: a pointer that was moved past its end?", call,
+              (size_t)address, family, (size_t)page_address(found.first));
     if (range == NULL)
         return;
     if ((found.attributes & CONTEXT_RANGE_KIND) == CONTEXT_RANGE_SHADOW)
@@ -93,6 +110,13 @@ static void refuse_task(const char *call, uintptr_t address) {
     }
 }
 
+/* Of an address where nothing is. */
+static const char *mistake_at_nothing(uintptr_t address) {
+    if (address < PAGE_SIZE)
+        return "a member of a structure at NULL?";
+    return address < palloc_end() ? "a page number instead of an address?" : "never written, or overwritten?";
+}
+
 static NORETURN void refuse(const char *call, uintptr_t address) {
     struct lease_info lease;
     struct paging_entry entry;
@@ -103,9 +127,10 @@ static NORETURN void refuse(const char *call, uintptr_t address) {
               call, (size_t)address, (size_t)lease.address, lease.context_name);
     refuse_range(call, address);
     if (paging_find(&context_kernel()->tables, address, &entry))
-        panic("%s(%#zx): not the heap's: memory of the kernel's own, of a variable or a stack", call, (size_t)address);
+        panic("%s(%#zx): not the heap's: memory of the kernel's own, of a variable or a stack: it needs no freeing",
+              call, (size_t)address);
     refuse_task(call, address);
-    panic("%s(%#zx): not the heap's: nothing is mapped there", call, (size_t)address);
+    panic("%s(%#zx): not the heap's: nothing is mapped there: %s", call, (size_t)address, mistake_at_nothing(address));
 }
 
 /* --- Finding a block in use --------------------------------------------------------------------------------------- */
@@ -115,27 +140,28 @@ static NORETURN void refuse_changed(const char *call, struct block block) {
     char what[320];
     size_t user = slab_user(block);
     const struct note *note = slab_note(slab_state(block));
-    const char *zone = "canaries";
-    if (note->alone || canary_intact(user, note->bytes))
-        zone = guard_describe_zones(slab_address(block), block.slab->block_bytes, user, note, what, sizeof(what));
-    else
-        canary_describe(user, note->bytes, what, sizeof(what));
+    bool canaries = !note->alone && !canary_intact(user, note->bytes);
+    intptr_t first =
+        canaries ? canary_describe(user, note->bytes, what, sizeof(what))
+                 : guard_describe_zones(slab_address(block), block.slab->block_bytes, user, note, what, sizeof(what));
+    const char *mistake = canary_mistake(user, note->bytes, first);
     size_t bytes = note->bytes, place = note->place;
     slab_unlock();
-    panic("%s(%#zx): %s of the block of %zu bytes, allocated at %#zx, were overwritten: %s", call, user, zone, bytes,
-          place, what);
+    panic("%s(%#zx): %s of the block of %zu bytes, allocated at %#zx, were overwritten: %s: %s", call, user,
+          canaries ? "canaries" : "red zones", bytes, place, what, mistake);
 }
 
 /* The bytes that a block was asked for with, as far as that is known, aren't these. */
 void kmalloc_refuse_size(const char *call, struct block block, size_t bytes) {
     size_t user = slab_user(block), usable = kmalloc_usable(block);
     size_t place = CONFIG_KMALLOC_CANARY ? slab_note(slab_state(block))->place : 0;
+    const char *mistake = "the size of another type, or from before it was resized?";
     slab_unlock();
     if (place == 0)
-        panic("%s(%#zx, %zu): wrong size: the block has %zu bytes%s", call, user, bytes, usable,
-              bytes > usable ? "" : ", and so few would have got a shorter one");
-    panic("%s(%#zx, %zu): wrong size: the block was asked for with %zu bytes, allocated at %#zx", call, user, bytes,
-          usable, place);
+        panic("%s(%#zx, %zu): wrong size: the block has %zu bytes%s: %s", call, user, bytes, usable,
+              bytes > usable ? "" : ", and so few would have got a shorter one", mistake);
+    panic("%s(%#zx, %zu): wrong size: the block was asked for with %zu bytes, allocated at %#zx: %s", call, user, bytes,
+          usable, place, mistake);
 }
 
 static struct block find(const char *call, const struct slab_class *of, const void *pointer) {

@@ -110,8 +110,10 @@ TEST(an_object_of_another_family_is_reported) {
                  kcache_free(first, block));
     kfree(block);
     kcache_free(first, object);
-    expect_panic("kcache_free(*): double free: the block of * bytes there isn't in use*", kcache_free(first, object));
-    expect_panic("kcache_free(*): not the start of a block: *", kcache_free(first, (char *)object + 8));
+    expect_panic("kcache_free(*): double free: the block of * bytes there isn't in use*: freed twice?",
+                 kcache_free(first, object));
+    expect_panic("kcache_free(*): not the start of a block: *: kcache_free() wants what kcache_alloc() gave",
+                 kcache_free(first, (char *)object + 8));
     expect(kcache_destroy(first) && kcache_destroy(second));
 }
 

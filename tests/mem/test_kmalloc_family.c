@@ -82,13 +82,16 @@ TEST(kfree_sized_reports_a_wrong_size) {
     char *volatile block = (char *)kmalloc(200);
     expect(block != NULL);
     if (CONFIG_KMALLOC_CANARY) {
-        expect_panic("kfree_sized(*, 201): wrong size: the block was asked for with 200 bytes, allocated at *",
-                     kfree_sized(block, 201));
+        expect_panic(
+            "kfree_sized(*, 201): wrong size: the block was asked for with 200 bytes, allocated at *: the size of "
+            "another type, or from before it was resized?",
+            kfree_sized(block, 201));
         expect_panic("kfree_sized(*, 199): wrong size: *", kfree_sized(block, 199));
     } else {
-        expect_panic("kfree_sized(*, 209): wrong size: the block has 208 bytes", kfree_sized(block, 209));
+        expect_panic("kfree_sized(*, 209): wrong size: the block has 208 bytes: *", kfree_sized(block, 209));
         expect_panic(
-            "kfree_sized(*, 100): wrong size: the block has 208 bytes, and so few would have got a shorter one",
+            "kfree_sized(*, 100): wrong size: the block has 208 bytes, and so few would have got a shorter one: the "
+            "size of another type, or from before it was resized?",
             kfree_sized(block, 100));
     }
     kfree_sized(block, 200);

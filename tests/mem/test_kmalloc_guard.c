@@ -35,7 +35,7 @@ TEST(a_write_after_free_is_reported_with_who_freed) {
     test_poke(block + 50, 1);
     expect_panic("heap: H9 broken: the block of 100 bytes at * was written to since it was freed", kmalloc_audit());
     expect_panic("kmalloc: write after free: the block of 100 bytes at *, allocated at *, freed at *, was written to "
-                 "since: 1 byte changed: +50 was 0x6b is 0x01",
+                 "since: 1 byte changed: +50 was 0x6b is 0x01: a pointer to it was kept, and used?",
                  kmalloc_trim());
     kmalloc_trim();
     kmalloc_sample(CONFIG_KMALLOC_SAMPLE);
@@ -46,7 +46,9 @@ TEST(a_write_past_a_freed_block_is_reported) {
     char *volatile block = take(100);
     kfree(block);
     test_poke(block + 101, (char)~test_peek(block + 101));
-    expect_panic("kmalloc: write after free: the block of 100 bytes at *: 1 byte changed: +101 was *", kmalloc_trim());
+    expect_panic("kmalloc: write after free: the block of 100 bytes at *: 1 byte changed: +101 was *: written past the "
+                 "end: an index too large?",
+                 kmalloc_trim());
     kmalloc_trim();
     kmalloc_sample(CONFIG_KMALLOC_SAMPLE);
 }
@@ -57,7 +59,7 @@ TEST(a_write_beyond_the_canary_is_reported) {
     test_poke(block + 110, 7);
     expect_panic(
         "kfree(*): red zones of the block of 100 bytes, allocated at *, were overwritten: 1 byte changed: +110 "
-        "was 0xa5 is 0x07",
+        "was 0xa5 is 0x07: written past the end: an index too large?",
         kfree(block));
     test_poke(block + 110, (char)0xa5);
     kfree(block);
@@ -125,8 +127,9 @@ TEST(a_double_free_of_a_lone_block_is_reported_with_who_freed) {
     need_guard(1);
     char *volatile block = take(100);
     kfree(block);
-    expect_panic("kfree(*): double free: the block of 100 bytes there isn't in use, allocated at *, freed at *",
-                 kfree(block));
+    expect_panic(
+        "kfree(*): double free: the block of 100 bytes there isn't in use, allocated at *, freed at *: freed twice?",
+        kfree(block));
     kmalloc_sample(CONFIG_KMALLOC_SAMPLE);
 }
 

@@ -1,5 +1,6 @@
 #include <base/config.h>
 #include <base/fmt.h>
+#include <base/string.h>
 #include <mem/init.h>
 #include <mem/kmalloc.h>
 #include <mem/lease.h>
@@ -47,11 +48,13 @@ TEST(a_double_free_is_reported) {
     char *volatile keep = take(60), *volatile block = take(60);
     volatile size_t bytes = kmalloc_usable_size(block);
     kfree(block);
-    expect_panic(report("kfree", block, "double free: the block of %zu bytes there isn't in use%s", bytes, at_place()),
+    expect_panic(report("kfree", block, "double free: the block of %zu bytes there isn't in use%s: freed twice?", bytes,
+                        at_place()),
                  kfree(block));
-    expect_panic(
-        report("krealloc", block, "double free: the block of %zu bytes there isn't in use%s", bytes, at_place()),
-        krealloc(block, 10));
+    expect_panic(report("krealloc", block,
+                        "double free: the block of %zu bytes there isn't in use%s: used after it was freed?", bytes,
+                        at_place()),
+                 krealloc(block, 10));
     kfree(keep);
 }
 
@@ -60,11 +63,25 @@ TEST(a_double_free_of_a_large_block_is_reported) {
     kfree(block);
     if (CONFIG_KMALLOC_GUARD)
         expect_panic(report("kfree", block,
-                            "double free: the block of 100000 bytes there isn't in use, allocated at *, freed at *"),
+                            "double free: the block of 100000 bytes there isn't in use, allocated at *, freed at *: "
+                            "freed twice?"),
                      kfree(block));
     else
-        expect_panic(report("kfree", block, "no block: this part of the heap is free, or was never handed out"),
+        expect_panic(report("kfree", block,
+                            "no block: this part of the heap is free, or was never handed out: freed twice, or a "
+                            "pointer that was moved?"),
                      kfree(block));
+}
+
+TEST(a_pointer_where_no_block_is_is_reported_with_the_likely_mistake) {
+    static const char no_block[] = "no block: this part of the heap is free, or was never handed out";
+    char *volatile block = take(LARGE);
+    kfree(block);
+    kmalloc_trim();
+    expect_panic(report("kmalloc_usable_size", block, "%s: used after it was freed?", no_block),
+                 kmalloc_usable_size(block));
+    expect_panic(report("kfree_sized", block + 1, "%s: a pointer that was moved, or overwritten?", no_block),
+                 kfree_sized(block + 1, 1));
 }
 
 TEST(a_pointer_into_a_block_is_reported_with_the_block) {
@@ -72,7 +89,8 @@ TEST(a_pointer_into_a_block_is_reported_with_the_block) {
     for (volatile size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         char *volatile block = take(sizes[i]);
         expect_panic(report("kfree", block + 24,
-                            "not the start of a block: 24 bytes after %#zx, a block of %zu bytes that is in use%s",
+                            "not the start of a block: 24 bytes after %#zx, a block of %zu bytes that is in use%s: "
+                            "kfree() wants what kmalloc() gave",
                             (size_t)(uintptr_t)block, kmalloc_usable_size(block), at_place()),
                      kfree(block + 24));
         kfree(block);
@@ -84,7 +102,8 @@ TEST(a_pointer_into_a_free_block_is_reported) {
     volatile size_t bytes = kmalloc_usable_size(block);
     kfree(block);
     expect_panic(report("kfree", block + 1,
-                        "not the start of a block: 1 bytes after %#zx, a block of %zu bytes that is free%s",
+                        "not the start of a block: 1 bytes after %#zx, a block of %zu bytes that is free%s: "
+                        "kfree() wants what kmalloc() gave",
                         (size_t)(uintptr_t)block, bytes, at_place()),
                  kfree(block + 1));
     kfree(keep);
@@ -100,7 +119,9 @@ TEST(memory_of_another_family_is_reported_with_the_call_that_frees_it) {
     expect_panic(report("kmalloc_usable_size", (char *)pages + 5000,
                         "not the heap's: it is from pvalloc, and pvfree(%#zx, 3) gives it back", number),
                  kmalloc_usable_size((char *)pages + 5000));
-    expect_panic(report("kfree", (char *)pages + 3 * PAGE_SIZE, "the guard page of the range from pvalloc at %#zx",
+    expect_panic(report("kfree", (char *)pages + 3 * PAGE_SIZE,
+                        "the guard page of the range from pvalloc at %#zx: a "
+                        "pointer that was moved past its end?",
                         (size_t)(uintptr_t)pages),
                  kfree((char *)pages + 3 * PAGE_SIZE));
     expect_panic(report("krealloc", range, "not the heap's: it is from valloc, and vfree(%#zx, 2) gives it back",
@@ -162,10 +183,13 @@ TEST(a_task_address_given_to_kfree_is_reported) {
 }
 
 TEST(a_pointer_to_nothing_of_the_heaps_is_reported) {
-    expect_panic(report("kfree", (void *)(uintptr_t)16, "not the heap's: nothing is mapped there"),
+    expect_panic(report("kfree", (void *)(uintptr_t)16,
+                        "not the heap's: nothing is mapped there: a member of a structure at NULL?"),
                  kfree((void *)(uintptr_t)16));
     void *own = (void *)(mem_layout.metadata + 64);
-    expect_panic(report("kfree", own, "not the heap's: memory of the kernel's own, of a variable or a stack"),
+    expect_panic(report("kfree", own,
+                        "not the heap's: memory of the kernel's own, of a variable or a stack: it needs no "
+                        "freeing"),
                  kfree(own));
 }
 
@@ -177,6 +201,15 @@ static void need_canaries(void) {
     kmalloc_sample(0);
 }
 
+static const char *mistake(size_t bytes, intptr_t offset, char is) {
+    if (offset < 0)
+        return "written before the start: an index below 0?";
+    if (offset > (intptr_t)bytes)
+        return "written past the end: an index too large?";
+    return is == 0 ? "written past the end: no room for a string's final 0, or off by one?"
+                   : "written past the end: off by one?";
+}
+
 static void spoil(char *to_spoil, size_t bytes_of_it, intptr_t at) {
     char *volatile block = to_spoil;
     volatile size_t bytes = bytes_of_it;
@@ -186,9 +219,9 @@ static void spoil(char *to_spoil, size_t bytes_of_it, intptr_t at) {
     expect_panic(
         report("kfree", block,
                "canaries of the block of %zu bytes, allocated at *, were overwritten: 1 byte changed: %s%zu was "
-               "0x%02x is 0x%02x",
+               "0x%02x is 0x%02x: %s",
                bytes, offset < 0 ? "-" : "+", (size_t)(offset < 0 ? -offset : offset), (unsigned)(uint8_t)was,
-               (unsigned)(uint8_t)~was),
+               (unsigned)(uint8_t)~was, mistake(bytes, offset, (char)~was)),
         kfree(block));
     expect_panic("krealloc(*): canaries of the block of *", krealloc(block, bytes + 1));
     expect_panic("heap: H7 broken: *", kmalloc_audit());
@@ -207,6 +240,20 @@ TEST(a_byte_written_past_either_end_is_reported) {
         spoil((char *)kmalloc_a(sizes[i]), sizes[i], (intptr_t)sizes[i]);
         spoil((char *)kmalloc_a(sizes[i]), sizes[i], -1);
     }
+}
+
+TEST(a_string_without_room_for_its_end_is_told_from_other_writes) {
+    need_canaries();
+    char *volatile block = take(5);
+    volatile char was = block[5];
+    memcpy(block, "hello", 6);
+    if (was != 0)
+        expect_panic(
+            "kfree(*): *: 1 byte changed: +5 was * is 0x00: written past the end: no room for a string's final "
+            "0, or off by one?",
+            kfree(block));
+    block[5] = was;
+    kfree(block);
 }
 
 TEST(a_byte_written_past_the_end_of_a_resized_block_is_reported) {
