@@ -3,14 +3,14 @@
 #include <tests/host/machine.h>
 #include <tests/test.h>
 
-/* Runs of 2 pages at odd numbers, each with a held page before it: none is aligned to 2, so that a request for aligned
- * ones looks through all of them. */
+/* Runs of 3 pages, each with a held page before it at a multiple of 4, so that a request for 3 pages at such a multiple
+ * looks through all of them. The first is held too. Runs of 3 pages aren't cached. */
 enum { FIRST = 0x2000, ROWS = 4000 };
 
 static unsigned releases;
 
 static pfn_t take_aligned(void) {
-    const struct palloc_request request = { .pages = 2, .align = 4 };
+    const struct palloc_request request = { .pages = 3, .align = 4 };
     return palloc_with(&request);
 }
 
@@ -25,17 +25,15 @@ static void make_rows(void) {
     const struct palloc_request one = { .pages = 1 };
     for (pfn_t pfn; (pfn = palloc_with(&one)) != PFN_NONE;)
         continue;
-    for (unsigned i = 0; i < ROWS; i++)
-        pfree(row(i), 2);
+    for (unsigned i = 1; i < ROWS; i++)
+        pfree(row(i), 3);
     palloc_drain();
     expect_equal(take_aligned(), PFN_NONE);
 }
 
 static void free_behind(void) {
-    if (++releases != 2) /* in the search, when it has passed the first rows */
-        return;
-    pfree(FIRST, 1);
-    pfree(FIRST + 3, 1);
+    if (++releases == 2) /* in the search, when it has passed the first rows */
+        pfree(FIRST, 3);
 }
 
 static void free_elsewhere(void) {
@@ -44,11 +42,9 @@ static void free_elsewhere(void) {
     if (inside)
         return;
     inside = true;
-    pfn_t at = row(ROWS - 2);
-    const struct palloc_request same = { .pages = 3, .exact = true, .at = at - 1 };
-    pfree(at - 1, 1);
-    expect_equal(palloc_with(&same), at - 1);
-    pfree(at, 2);
+    const struct palloc_request last = { .pages = 3, .exact = true, .at = row(ROWS - 2) };
+    expect_equal(palloc_with(&last), last.at);
+    pfree(last.at, 3);
     inside = false;
 }
 
