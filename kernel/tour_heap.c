@@ -1,4 +1,4 @@
-/* The heap by every name, and a mistake that a canary catches. */
+/* The heap by every name, and mistakes that it catches: a canary overwritten, blocks left behind. */
 #include <kernel/tour_steps.h>
 #include <base/config.h>
 #include <base/fmt.h>
@@ -6,7 +6,49 @@
 #include <base/string.h>
 #include <boot/boot.h>
 #include <mem/asan.h>
+#include <mem/kcache.h>
 #include <mem/kmalloc.h>
+
+static void show_aligned_and_arrays(void) {
+    void *aligned = kmalloc_aligned(300, 256), *array = kmalloc_array(10, 30);
+    if (tour_good(aligned != NULL && array != NULL, "the heap is short")) {
+        tour_good((uintptr_t)aligned % 256 == 0, "a block isn't aligned as asked for");
+        console_print("  kmalloc_aligned(300, 256): %p; kmalloc_array(10, 30): %p\n", aligned, array);
+    }
+    tour_good(kmalloc_array(SIZE_MAX / 2, 3) == NULL, "an array that overflows was granted");
+    kfree(aligned);
+    kfree_sized(array, 10 * 30);
+}
+
+/* A constructor runs once for an object, not once for each use. */
+static void construct(void *object) {
+    *(uint32_t *)object = 0x600d;
+}
+
+static void show_cache(void) {
+    struct kcache *cache = kcache_create("tour", 200, 64, construct);
+    if (!tour_good(cache != NULL, "no object cache"))
+        return;
+    uint32_t *object = kcache_alloc(cache);
+    if (tour_good(object != NULL && *object == 0x600d, "an object isn't constructed"))
+        console_print("  kcache_alloc: %p, constructed, one of %zu objects in use of the cache\n", (void *)object,
+                      kcache_used(cache));
+    kcache_free(cache, object);
+    tour_good(kcache_destroy(cache), "the object cache is still in use");
+}
+
+/* Who left them is told by place. */
+static void show_leaks(void) {
+    struct kmalloc_place place, others;
+    size_t mark = kmalloc_mark();
+    void *left = kmalloc(40);
+    if (!tour_good(left != NULL, "the heap is short"))
+        return;
+    if (CONFIG_KMALLOC_CANARY && tour_good(kmalloc_places_since(mark, &place, 1, &others) == 1, "a leak isn't listed"))
+        console_print("  kmalloc_places_since(a mark): %zu block of %zu bytes in use, from %#zx\n", place.blocks,
+                      place.bytes, (size_t)place.place);
+    kfree(left);
+}
 
 void tour_heap(void) {
     char *block = kmalloc(100), *zeroed = zmalloc(100), *page = kmalloc_a(5000), *zeroed_page = zmalloc_a(100);
@@ -29,6 +71,9 @@ void tour_heap(void) {
     kfree(page);
     kfree(zeroed_page);
     kfree(NULL);
+    show_aligned_and_arrays();
+    show_cache();
+    show_leaks();
     tour_good(kmalloc(SIZE_MAX) == NULL && kmalloc(SIZE_MAX - 8) == NULL, "an absurd size was granted");
     console_print("  kfree of each, and of NULL; kmalloc(%zu): NULL\n", SIZE_MAX);
 }

@@ -1,6 +1,6 @@
 /* One test runs between a set jump and its end; failing, skipping and expected panics are long jumps back. A long jump
  * passes by whatever the test held, so locks are released, interrupts turned on again and forced failures disarmed
- * before the next one starts. */
+ * before the next one starts. A test may run another one: the state is put aside for it. */
 #include <tests/test.h>
 #include <base/check.h>
 #include <base/fail.h>
@@ -9,17 +9,21 @@
 #include <base/string.h>
 #include <mem/asan.h>
 #include <mem/audit.h>
+#include <mem/kmalloc.h>
 
 bool test_panic_expected;
 void *test_panic_point[5];
 
-static struct {
+static struct state {
     const struct test *running;
     void *end_point[5];
     uintptr_t interrupts; /* as they were before the test */
     enum test_result result;
     char why[400], panic[512];
 } state;
+
+/* Of a test that another one ran. */
+static char inner_why[sizeof(state.why)];
 
 static NORETURN void end(enum test_result result) {
     state.result = result;
@@ -60,7 +64,7 @@ void test_panicked(const char *text) {
 }
 
 /* `*` stands for any text, the empty one included. */
-static bool matches(const char *pattern, const char *text) {
+bool test_matches(const char *pattern, const char *text) {
     for (; *pattern != '*'; pattern++, text++) {
         if (*pattern != *text)
             return false;
@@ -68,14 +72,14 @@ static bool matches(const char *pattern, const char *text) {
             return true;
     }
     do {
-        if (matches(pattern + 1, text))
+        if (test_matches(pattern + 1, text))
             return true;
     } while (*text++ != '\0');
     return false;
 }
 
 void test_panic_matches(const char *file, int line, const char *pattern) {
-    if (!matches(pattern, state.panic))
+    if (!test_matches(pattern, state.panic))
         test_fail(file, line, "the panic said \"%s\", not \"%s\"", state.panic, pattern);
 }
 
@@ -97,8 +101,24 @@ static __attribute__((noinline)) void run_between(const struct test *test) {
     }
 }
 
+/* Blocks in use that were asked for since the mark, by place. */
+static void fail_with_leaks(const struct test *test, size_t mark) {
+    struct kmalloc_place places[4], others;
+    size_t count = kmalloc_places_since(mark, places, sizeof(places) / sizeof(places[0]), &others), length = 0;
+    char list[300];
+    for (size_t i = 0; i < count; i++)
+        length += fmt(list + length, sizeof(list) - length, "%s%zu (%zu bytes) from %#zx", i > 0 ? ", " : "",
+                      places[i].blocks, places[i].bytes, (size_t)places[i].place);
+    if (others.blocks > 0)
+        fmt(list + length, sizeof(list) - length, ", %zu (%zu bytes) from elsewhere", others.blocks, others.bytes);
+    if (count > 0)
+        test_fail(test->file, 0, "left blocks in use: %s", list);
+}
+
 enum test_result test_run_one(const struct test *test, bool live, const char **why) {
+    const struct state outer = state;
     uint64_t before = live ? audit_hash() : 0;
+    size_t mark = live ? kmalloc_mark() : 0;
     state.why[0] = '\0';
     state.running = test;
     state.interrupts = port_interrupts_off();
@@ -107,12 +127,20 @@ enum test_result test_run_one(const struct test *test, bool live, const char **w
     clean_up();
     if (live && state.result != TEST_FAILED && __builtin_setjmp(state.end_point) == 0) {
         audit_all();
-        if (audit_hash() != before)
+        if (audit_hash() != before) {
+            fail_with_leaks(test, mark);
             test_fail(test->file, 0, "left the memory's state different");
+        }
     }
     state.running = NULL;
     *why = state.why;
-    return state.result;
+    enum test_result result = state.result;
+    if (outer.running != NULL) {
+        memcpy(inner_why, state.why, sizeof(inner_why));
+        *why = inner_why;
+        state = outer;
+    }
+    return result;
 }
 
 uint32_t test_random(struct test_random *random) {

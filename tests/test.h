@@ -61,6 +61,9 @@ extern bool test_panic_expected;
 extern void *test_panic_point[5];
 void test_panic_matches(const char *file, int line, const char *pattern);
 
+/* The same of any text. */
+bool test_matches(const char *pattern, const char *text);
+
 /* The port's panic calls this first: doesn't return if the panic was expected, or if it can fail the test. */
 void test_panicked(const char *text);
 
@@ -86,7 +89,8 @@ enum test_result {
     TEST_SKIPPED,
 };
 
-/* Runs one. `live`: the memory manager is up, and its audits and state are compared before and after. */
+/* Runs one. `live`: the memory manager is up, its audits run, and its state is compared before and after; with canaries
+ * blocks that were left in use are listed by place. A test may run another one. */
 enum test_result test_run_one(const struct test *test, bool live, const char **why);
 
 /* The filter is a part of its name or file; "": all. */

@@ -1,6 +1,5 @@
 #include <base/config.h>
 #include <base/fmt.h>
-#include <base/string.h>
 #include <mem/init.h>
 #include <mem/kmalloc.h>
 #include <mem/lease.h>
@@ -245,14 +244,14 @@ TEST(a_byte_written_past_either_end_is_reported) {
 TEST(a_string_without_room_for_its_end_is_told_from_other_writes) {
     need_canaries();
     char *volatile block = take(5);
-    volatile char was = block[5];
-    memcpy(block, "hello", 6);
+    volatile char was = test_peek(block + 5);
+    test_poke(block + 5, '\0');
     if (was != 0)
         expect_panic(
             "kfree(*): *: 1 byte changed: +5 was * is 0x00: written past the end: no room for a string's final "
             "0, or off by one?",
             kfree(block));
-    block[5] = was;
+    test_poke(block + 5, was);
     kfree(block);
 }
 
