@@ -59,7 +59,7 @@ ASAN_UNCHECKED intptr_t canary_describe(uintptr_t user, size_t bytes, char *out,
     return first;
 }
 
-const char *canary_mistake(uintptr_t user, size_t bytes, intptr_t offset) {
+ASAN_UNCHECKED const char *canary_mistake(uintptr_t user, size_t bytes, intptr_t offset) {
     if (offset < 0)
         return "written before the start: an index below 0?";
     if ((size_t)offset > bytes)

@@ -84,8 +84,8 @@ void *kcache_alloc(struct kcache *cache) {
         return NULL;
     if (!CONFIG_KMALLOC_GUARD) {
         struct dress as = { .bytes = cache->bytes, .before = cache->before, .place = KMALLOC_PLACE };
-        void *object = kmalloc_at_hand(cache->of.magazine, &as);
-        if (likely(object != NULL))
+        void *object;
+        if (likely(kmalloc_at_hand(cache->of.magazine, &as, &object)))
             return object;
     }
     return take_slowly(cache, KMALLOC_PLACE);

@@ -3,7 +3,7 @@
  * A cache has slabs of its own, in which objects lie as close as their alignment allows, and the same checks as
  * kmalloc: a block of kmalloc or of another cache that is given to it is reported, and the other way round.
  *
- * Context: any but an NMI; takes the heap's lock (rank HEAP). Cost: O(1), like kmalloc(). */
+ * Context: any but an NMI; may take the heap's lock (rank HEAP). Cost: O(1), like kmalloc(), mostly without a lock. */
 #ifndef MEM_KCACHE_H
 #define MEM_KCACHE_H
 

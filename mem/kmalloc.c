@@ -152,8 +152,8 @@ static inline __attribute__((always_inline)) void *take(size_t bytes, size_t ali
     if (likely(!CONFIG_KMALLOC_GUARD && align <= PAGE_SIZE && bytes <= dress_small_most(align))) {
         struct dress as = { .bytes = bytes, .before = dress_before(align), .place = place };
         size_t units = (dress_whole(bytes, align) + 15) / 16;
-        void *user = kmalloc_at_hand(magazine_offsets[units], &as);
-        if (likely(user != NULL))
+        void *user;
+        if (likely(kmalloc_at_hand(magazine_offsets[units], &as, &user)))
             return user;
     }
     return take_slowly(bytes, align, place);

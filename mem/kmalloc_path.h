@@ -49,8 +49,8 @@ bool kmalloc_recover(unsigned step, size_t bytes);
 
 /* --- The hot paths, of blocks and of objects ---------------------------------------------------------------------- */
 
-/* The free block at hand in the magazine at this offset of the set, dressed; NULL: come to the slow path. */
-static inline __attribute__((always_inline)) void *kmalloc_at_hand(size_t offset, struct dress *as) {
+/* The free block at hand in the magazine at this offset of the set, dressed. False: come to the slow path. */
+static inline __attribute__((always_inline)) bool kmalloc_at_hand(size_t offset, struct dress *as, void **user) {
     uintptr_t saved = port_interrupts_off();
     struct magazine_set *set = magazine_set();
     struct magazine *magazine = magazine_at(set, offset);
@@ -60,13 +60,13 @@ static inline __attribute__((always_inline)) void *kmalloc_at_hand(size_t offset
         uintptr_t block = top->address;
         magazine_set_top(magazine, top - 1);
         as->born = CONFIG_KMALLOC_CANARY ? set->requests++ : 0;
-        uintptr_t user = dress(block, note, as);
+        *user = (void *)dress(block, note, as);
         slab_store(note, BLOCK_IN_USE);
         port_interrupts_restore(saved);
-        return (void *)user;
+        return true;
     }
     port_interrupts_restore(saved);
-    return NULL;
+    return false;
 }
 
 /* The address is a block's first user's byte, and the block's user has it. The caller has interrupts off. */

@@ -41,8 +41,7 @@
  * mem/bitmap.h says.
  *
  * Mistakes. One that is made alone on its pages, however soon after what it contradicts, is reported at once. If two
- * processors do at the same moment, without order between them, what only one of them may, the report comes later or
- * names another:
+ * processors do at once, without order, what only one of them may, the report comes later or names another:
  *   - Both free a page or a run. Either one is told, or it lies in two caches (in a cache and a run): then who pops it
  *     second is told, unless the first has given it back by then. If both pops run at once too, both may be served, and
  *     the report comes with the second pfree() of it.
@@ -59,8 +58,7 @@
  *
  * Cost: see mem/palloc.h.
  *
- * Not done: no waiting for memory, no reserve for the kernel, no movable pages, no preference for a page by processor
- * (NUMA). Contents are not cleared. */
+ * Not done: waiting for memory, a reserve for the kernel, movable pages, NUMA. Contents are not cleared. */
 #include <base/bits.h>
 #include <base/check.h>
 #include <base/fail.h>
