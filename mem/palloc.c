@@ -57,7 +57,6 @@
  * a caller may give back any part; what it gives back must be held to the last page.
  *
  * Cost: see mem/palloc.h.
- *
  * Not done: waiting for memory, a reserve for the kernel, movable pages, NUMA. Contents are not cleared. */
 #include <base/bits.h>
 #include <base/check.h>
