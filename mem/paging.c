@@ -57,26 +57,6 @@ static void free_table(struct paging *tables, pfn_t table) {
     tables->tables--;
 }
 
-/* --- Walking up to a page ----------------------------------------------------------------------------------------- */
-
-struct place {
-    pfn_t table;
-    unsigned level, index;
-    arch_entry_t entry;
-};
-
-/* Goes down to the entry that is a leaf or not present: nothing is opened any more when it returns. */
-static struct place descend(const struct paging *tables, uintptr_t page) {
-    struct place place = { .table = tables->root, .level = TOP };
-    for (;; place.level--) {
-        place.index = index_of(page, place.level);
-        place.entry = read_entry(place.table, place.index);
-        if (!arch_entry_present(place.entry) || arch_entry_is_leaf(place.level, place.entry))
-            return place;
-        place.table = arch_entry_pfn(place.entry);
-    }
-}
-
 static size_t count_present(pfn_t table, unsigned level, struct span span) {
     size_t count = 0;
     while (span.first < span.end) {
@@ -315,6 +295,25 @@ int paging_map_list(struct paging *tables, uintptr_t address, const pfn_t *list,
     return map(tables, address, pages, &source, attributes);
 }
 
+/* Entries of one table, which exists: all of a span's, under one view. */
+static int map_boot_entries(struct paging *tables, unsigned level, struct span part, pfn_t first, unsigned attributes) {
+    struct place place = descend(tables, part.first);
+    if (place.level != level)
+        return ERR_EXISTS;
+    arch_entry_t *entries = (arch_entry_t *)arch_frame_open(place.table);
+    int error = 0;
+    for (unsigned at = place.index; error == 0 && part.first < part.end; at++) {
+        if (arch_entry_present(arch_entry_read(&entries[at])))
+            error = ERR_EXISTS;
+        else
+            arch_entry_write(&entries[at], make_leaf(level, first, attributes));
+        first += (pfn_t)step_of(level);
+        part.first += step_of(level);
+    }
+    arch_frame_close(entries);
+    return error;
+}
+
 int paging_map_boot(struct paging *tables, uintptr_t address, pfn_t first, size_t pages, unsigned attributes) {
     struct span span;
     if (!make_span(address, pages, &span))
@@ -322,15 +321,13 @@ int paging_map_boot(struct paging *tables, uintptr_t address, pfn_t first, size_
     while (span.first < span.end) {
         bool large = span.end - span.first >= step_of(1) && ((span.first | first) & (step_of(1) - 1)) == 0;
         unsigned level = large ? 1 : 0;
-        struct span part = { span.first, span.first + step_of(level) };
+        struct span part = cut(span, 1); /* an entry of level 1, or a table of level 0 */
         int error = make_tables(tables, tables->root, TOP, level, part);
+        if (error == 0)
+            error = map_boot_entries(tables, level, part, first, attributes);
         if (error != 0)
             return error;
-        struct place place = descend(tables, part.first);
-        if (arch_entry_present(place.entry) || place.level != level)
-            return ERR_EXISTS;
-        write_entry(place.table, place.index, make_leaf(level, first, attributes));
-        first += (pfn_t)step_of(level);
+        first += (pfn_t)(part.end - part.first);
         span.first = part.end;
     }
     return 0;

@@ -71,4 +71,22 @@ static inline void write_entry(pfn_t table, unsigned index, arch_entry_t entry) 
     arch_frame_close(entries);
 }
 
+struct place {
+    pfn_t table;
+    unsigned level, index;
+    arch_entry_t entry;
+};
+
+/* Goes down to the entry that is a leaf or not present: nothing is opened any more when it returns. */
+static inline struct place descend(const struct paging *tables, uintptr_t page) {
+    struct place place = { .table = tables->root, .level = TOP };
+    for (;; place.level--) {
+        place.index = index_of(page, place.level);
+        place.entry = read_entry(place.table, place.index);
+        if (!arch_entry_present(place.entry) || arch_entry_is_leaf(place.level, place.entry))
+            return place;
+        place.table = arch_entry_pfn(place.entry);
+    }
+}
+
 #endif

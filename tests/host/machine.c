@@ -62,6 +62,8 @@ static pfn_t ram_pages(const struct machine_entry *entries, size_t count) {
     return (pfn_t)(end >> PAGE_SHIFT);
 }
 
+static bool poisoned;
+
 /* The compiler's own checker is told what the heap forbids: its shadow is of addresses, and stays when the pretend MMU
  * shows another page at one. Accesses by another address, such as the frame view's, are unchecked here as there. */
 static void tell_address_checker(uintptr_t address, size_t bytes, bool allowed) {
@@ -69,6 +71,7 @@ static void tell_address_checker(uintptr_t address, size_t bytes, bool allowed) 
         __asan_unpoison_memory_region((const volatile void *)address, bytes);
     else
         __asan_poison_memory_region((const volatile void *)address, bytes);
+    poisoned |= !allowed;
 }
 
 int machine_try(const struct machine_entry *entries, size_t count, const char **why) {
@@ -83,7 +86,9 @@ int machine_try(const struct machine_entry *entries, size_t count, const char **
     pfn_t end = ram_pages(entries, count);
     ram_create(end, space_bytes(end));
     mmu_reset();
-    __asan_unpoison_memory_region((const volatile void *)ram_space_first(), space_bytes(end));
+    if (poisoned) /* by the machine before, in this process; not each time, since it costs a byte for eight */
+        __asan_unpoison_memory_region((const volatile void *)ram_space_first(), space_bytes(end));
+    poisoned = false;
     shadow_mirror = tell_address_checker;
     struct mem_boot boot = {
         .map = &map,
