@@ -5,7 +5,7 @@
 #ifndef MEM_PAGING_WALK_H
 #define MEM_PAGING_WALK_H
 
-#include <arch/arch.h>
+#include <mem/paging.h>
 
 enum { TOP = GEOMETRY_LEVELS - 1 };
 
@@ -79,8 +79,9 @@ struct place {
 
 /* Goes down to the entry that is a leaf or not present: nothing is opened any more when it returns. */
 static inline struct place descend(const struct paging *tables, uintptr_t page) {
-    struct place place = { .table = tables->root, .level = TOP };
-    for (;; place.level--) {
+    struct place place;
+    place.table = tables->root;
+    for (place.level = TOP;; place.level--) {
         place.index = index_of(page, place.level);
         place.entry = read_entry(place.table, place.index);
         if (!arch_entry_present(place.entry) || arch_entry_is_leaf(place.level, place.entry))
