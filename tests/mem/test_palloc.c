@@ -288,6 +288,7 @@ TEST(palloc_gives_all_memory_away_and_gets_it_back) {
         expect(first != PFN_NONE);
         runs[count] = (struct extent){ first, first + pages };
         taken += pages;
+        palloc_drain(); /* what a request brought into the cache besides isn't in `largest` */
     }
     if (count < RUNS) {
         expect_equal(taken, before.free);
