@@ -90,12 +90,24 @@ static pfn_t end_within(pfn_t end) {
     return end < palloc_tables.end ? end : palloc_tables.end;
 }
 
-pfn_t palloc_next_taken(pfn_t from, pfn_t end) {
-    end = end_within(end);
+static pfn_t next_taken_in(pfn_t from, pfn_t end) {
     end = next_held_bit(from, end);
     for (pfn_t at = from; (at = next_tagged(at, end)) < end; at++)
         if (tag_is_tied(tag_get(at)) || tag_get(at) == TAG_HELD_ONE)
             return at;
+    return end;
+}
+
+/* Chunk by chunk: a walk over many tied pages would else look for the same far bit from each of them. */
+pfn_t palloc_next_taken(pfn_t from, pfn_t end) {
+    end = end_within(end);
+    for (uint64_t next = from; next < end;) {
+        pfn_t at = (pfn_t)next;
+        next = (next | (CHUNK_PAGES - 1)) + 1;
+        pfn_t stop = next < end ? (pfn_t)next : end, found = next_taken_in(at, stop);
+        if (found < stop)
+            return found;
+    }
     return end;
 }
 
