@@ -31,24 +31,35 @@ static pfn_t carve_table(void) {
     return bootmap_carve(boot.map, 1, boot.table_limit);
 }
 
+static uintptr_t space_first(const struct mem_boot *request) {
+    return (uintptr_t)round_up(request->space_first, ARCH_VIEW_ALIGN);
+}
+
+/* A view of all RAM comes first. Slots come last, far from what large pages map: an emulator that remembers large pages
+ * as one stretch of addresses forgets all translations when a page amid them is invalidated, and slots are at every
+ * use. */
 static int lay_out(const struct mem_boot *request, const char **why) {
     pfn_t end = bootmap_end(request->map);
     struct mem_layout *layout = &mem_layout;
-    layout->view = (uintptr_t)round_up(request->space_first, ARCH_VIEW_ALIGN);
+    uintptr_t first = space_first(request), last = request->space_end;
+    bool slots = arch_view_slots() != 0;
+    *why = "the kernel address space given is too small for this machine's RAM";
+    layout->view = slots ? (last - arch_view_bytes(end)) & ~(ARCH_VIEW_ALIGN - 1) : first;
     layout->view_end = layout->view + arch_view_bytes(end);
-    layout->metadata = layout->view_end;
+    layout->metadata = slots ? first : layout->view_end;
     layout->metadata_end = layout->metadata + palloc_metadata_bytes(request->map);
     layout->nodes = layout->metadata_end;
     layout->nodes_end = layout->nodes + (NODES_PAGES << PAGE_SHIFT);
     layout->ranges = layout->nodes_end;
-    layout->ranges_end = request->space_end;
+    layout->ranges_end = slots ? layout->view : last;
     /* The sums may have wrapped: they must not only end but also begin in the given space. */
-    bool grows = request->space_first <= layout->view && layout->view <= layout->view_end &&
-                 layout->view_end <= layout->metadata_end && layout->metadata_end <= layout->nodes_end;
-    if (grows && layout->nodes_end < request->space_end)
-        return 0;
-    *why = "the kernel address space given is too small for this machine's RAM";
-    return ERR_NO_SPACE;
+    bool grows = request->space_first <= first && first <= layout->view && layout->view <= layout->view_end &&
+                 layout->view_end <= last && first <= layout->metadata && layout->metadata <= layout->metadata_end &&
+                 layout->metadata_end <= layout->nodes_end;
+    if (!grows || layout->nodes_end >= layout->ranges_end)
+        return ERR_NO_SPACE;
+    *why = NULL;
+    return 0;
 }
 
 static int make_tables(const struct mem_boot *request, const char **why) {
@@ -57,7 +68,7 @@ static int make_tables(const struct mem_boot *request, const char **why) {
         paging_adopt(tables, request->root);
         tables->boot_tables = carve_table;
         *why = "the live tables map something in the kernel address space given";
-        if (paging_count(tables, mem_layout.view, (mem_layout.ranges_end - mem_layout.view) >> PAGE_SHIFT) != 0)
+        if (paging_count(tables, space_first(request), (request->space_end - space_first(request)) >> PAGE_SHIFT) != 0)
             return ERR_EXISTS;
         *why = "no memory for the top level of the live tables";
         return paging_fill_top(tables);
