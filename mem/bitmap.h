@@ -64,62 +64,17 @@ static inline uintptr_t bitmap_mask_within(pfn_t first, uint32_t bits) {
 bool bitmap_set_words(uintptr_t *map, pfn_t first, uint32_t bits);
 bool bitmap_clear_words(uintptr_t *map, pfn_t first, uint32_t bits);
 
-/* Words that nobody else changes meanwhile, so that plain loads will do, which an instruction may have for an operand:
- * whether all are `value`, 0 or all ones; and makes them so. Their number is even, and a multiple of 8 from 8 on. */
-static inline bool bitmap_words_are(const uintptr_t *at, size_t words, uintptr_t value) {
-    const uintptr_t *end = at + words;
-    uintptr_t any = 0, all = ~(uintptr_t)0;
-    if (words >= 8) {
-        for (; at < end; at += 8) {
-            any |= at[0] | at[1] | at[2] | at[3] | at[4] | at[5] | at[6] | at[7];
-            all &= at[0] & at[1] & at[2] & at[3] & at[4] & at[5] & at[6] & at[7];
-        }
-    } else {
-        for (; at < end; at += 2) {
-            any |= at[0] | at[1];
-            all &= at[0] & at[1];
-        }
-    }
-    return value == 0 ? any == 0 : all == value;
-}
-
-/* Others may read them. */
-static inline void bitmap_word_write(uintptr_t *word, uintptr_t value) {
-    __atomic_store_n(word, value, __ATOMIC_RELEASE);
-}
-
-static inline void bitmap_words_write(uintptr_t *at, size_t words, uintptr_t value) {
-    uintptr_t *end = at + words;
-    if (words >= 8) {
-        for (; at < end; at += 8) {
-            bitmap_word_write(&at[0], value);
-            bitmap_word_write(&at[1], value);
-            bitmap_word_write(&at[2], value);
-            bitmap_word_write(&at[3], value);
-            bitmap_word_write(&at[4], value);
-            bitmap_word_write(&at[5], value);
-            bitmap_word_write(&at[6], value);
-            bitmap_word_write(&at[7], value);
-        }
-    } else {
-        for (; at < end; at += 2) {
-            bitmap_word_write(&at[0], value);
-            bitmap_word_write(&at[1], value);
-        }
-    }
-}
-
-/* A run of a power of two, and more than a word, is of whole words. */
-static inline bool bitmap_is_whole(pfn_t first) {
-    return first % BITMAP_BITS == 0;
-}
-
-/* As the run functions below, of such a run. */
-static inline bool bitmap_change_whole(uintptr_t *map, pfn_t first, uint32_t bits, uintptr_t from) {
-    uintptr_t *at = &map[first / BITMAP_BITS];
-    if (__builtin_expect(!bitmap_words_are(at, bits / BITMAP_BITS, from), 0))
+/* The same of whole words, an even number of them, that nobody else changes meanwhile: plain loads, unrolled. */
+static inline bool bitmap_words_change(uintptr_t *at, size_t words, uintptr_t from) {
+    uintptr_t differ = 0;
+    for (size_t i = 0; i < words; i += 2)
+        differ |= (at[i] ^ from) | (at[i + 1] ^ from);
+    if (__builtin_expect(differ != 0, 0))
         return false;
-    bitmap_words_write(at, bits / BITMAP_BITS, ~from);
+    for (size_t i = 0; i < words; i += 2) {
+        __atomic_store_n(&at[i], ~from, __ATOMIC_RELEASE);
+        __atomic_store_n(&at[i + 1], ~from, __ATOMIC_RELEASE);
+    }
     return true;
 }
 

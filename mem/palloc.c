@@ -61,7 +61,7 @@
 #include <base/bits.h>
 #include <base/check.h>
 #include <base/fail.h>
-#include <mem/palloc_cache.h>
+#include <mem/palloc_kept.h>
 #include <mem/palloc_report.h>
 #include <mem/palloc_search.h>
 #include <mem/palloc_single.h>
@@ -102,20 +102,15 @@ static bool give_one(pfn_t pfn) {
 
 /* --- Runs --------------------------------------------------------------------------------------------------------- */
 
-static NORETURN void report_overlap(pfn_t first, uint32_t pages) {
-    panic("palloc: pages 0x%x to 0x%x were free, but some are held: two processors freed them at once", first,
-          first + pages - 1);
-}
-
 static inline void mark_held(pfn_t first, uint32_t pages) {
     if (pages == 1)
         tag_set(first, TAG_HELD_ONE);
     else if (__builtin_expect(!bitmap_set_run(palloc_tables.held, first, pages), 0))
-        report_overlap(first, pages);
+        palloc_report_overlap(first, pages);
     palloc_step(pages / BITMAP_BITS);
 }
 
-/* Lengths that are cached: 2^order of 2 to 512. (And 1, which doesn't get here.) */
+/* Lengths that are cached: 2^order of 2 to 32. (And 1, which doesn't get here.) */
 static inline bool is_cached_length(uint32_t pages) {
     return pages - 1 < 1u << CACHE_ORDER_LAST && (pages & (pages - 1)) == 0;
 }
@@ -144,6 +139,7 @@ static pfn_t take_hard(unsigned zone, const struct search_request *request) {
 
 static pfn_t take_searched(unsigned zone, const struct search_request *request) {
     lock_take(&palloc_tables.lock);
+    give_kept_back();
     pfn_t first = take_hard(zone, request);
     if (first != PFN_NONE)
         mark_held(first, request->pages);
@@ -161,6 +157,7 @@ static NOT_INLINE pfn_t take_plain_hard(unsigned level, uint32_t pages) {
 /* A run from the level's zone, or by the long way. */
 static inline pfn_t take_run(unsigned level, uint32_t pages) {
     lock_take(&palloc_tables.lock);
+    give_kept_back();
     pfn_t first = runs_take(palloc_levels.zones[level], pages);
     if (__builtin_expect(first != PFN_NONE, 1))
         mark_held(first, pages);
@@ -176,7 +173,11 @@ static NOT_INLINE pfn_t take_single(unsigned level) {
 static inline pfn_t take_several(unsigned level, uint32_t pages) {
     if (pages == 0)
         return PFN_NONE;
-    pfn_t first = is_cached_length(pages) ? take_cached(level, pages) : PFN_NONE;
+    pfn_t first = PFN_NONE;
+    if (is_cached_length(pages))
+        first = take_cached(level, pages);
+    else if (level == 0 && is_kept_length(pages))
+        first = take_kept(pages);
     return first != PFN_NONE ? first : take_run(level, pages);
 }
 
@@ -208,31 +209,27 @@ static NOT_INLINE void *palloc_slowly(uint32_t pages, uintptr_t place) {
     return pointer_to(traced(first, pages, place));
 }
 
-/* A run just popped, which doesn't lie in one word: whole words, or a part at each end. */
+/* A run just popped whose bits lie in two words. */
 static NOT_INLINE void *palloc_across(pfn_t first, uint32_t pages, uintptr_t saved) {
     mark_held(first, pages);
     port_interrupts_restore(saved);
     return pointer_to(first);
 }
 
-static NOT_INLINE void *palloc_words(pfn_t first, uint32_t pages, uintptr_t saved) {
-    if (!bitmap_is_whole(first))
-        return palloc_across(first, pages, saved);
-    if (__builtin_expect(!bitmap_change_whole(palloc_tables.held, first, pages, 0), 0))
-        report_overlap(first, pages);
-    port_interrupts_restore(saved);
-    return (void *)((uintptr_t)first << PAGE_SHIFT);
-}
-
-/* Release builds, a length that isn't cached. */
+/* Release builds, a length that has no stack. */
 static NOT_INLINE void *palloc_by_lock(uint32_t pages) {
     return pages == 0 ? NULL : pointer_to(take_run(pointer_level(), pages));
+}
+
+static NOT_INLINE void *palloc_kept(uint32_t pages) {
+    pfn_t first = pointer_level() == 0 ? take_kept(pages) : PFN_NONE;
+    return __builtin_expect(first != PFN_NONE, 1) ? pointer_to(first) : palloc_by_lock(pages);
 }
 
 /* The hot path of runs, as short. */
 static NOT_INLINE void *palloc_run(uint32_t pages) {
     if (!is_cached_length(pages))
-        return palloc_by_lock(pages);
+        return is_kept_length(pages) ? palloc_kept(pages) : palloc_by_lock(pages);
     unsigned order = order_of(pages);
     uintptr_t saved = port_interrupts_off();
     struct palloc_stack *stack = &own_cache(pointer_level())->runs[order];
@@ -242,10 +239,10 @@ static NOT_INLINE void *palloc_run(uint32_t pages) {
         return palloc_slowly(pages, 0);
     }
     if (!bitmap_is_within(first, pages))
-        return palloc_words(first, pages, saved);
+        return palloc_across(first, pages, saved);
     uintptr_t mask = stack->mask << (first % BITMAP_BITS);
     if (__builtin_expect(!bitmap_word_change(&palloc_tables.held[first / BITMAP_BITS], mask, 0), 0))
-        report_overlap(first, pages);
+        palloc_report_overlap(first, pages);
     port_interrupts_restore(saved);
     return (void *)((uintptr_t)first << PAGE_SHIFT);
 }
@@ -349,6 +346,7 @@ static bool give_run(pfn_t first, uint32_t pages) {
         !(is_one_ready_chunk(first, last) || all_ready(first, last)))
         return false;
     lock_take(&palloc_tables.lock);
+    give_kept_back();
     bool given = __builtin_expect(bitmap_clear_run(palloc_tables.held, first, pages), 1);
     if (given)
         runs_give(first, pages);
@@ -373,20 +371,18 @@ static NOT_INLINE void give_several_slowly(pfn_t first, uint32_t pages) {
         give_by_lock(first, pages);
 }
 
-/* A run of whole words, for a stack that has room. */
-static NOT_INLINE void give_words(pfn_t first, uint32_t pages, uintptr_t saved) {
-    bool held = bitmap_change_whole(palloc_tables.held, first, pages, ~(uintptr_t)0);
-    if (__builtin_expect(held, 1))
-        cache_push_run(&own_cache(0)->runs[order_of(pages)], order_of(pages), first);
-    port_interrupts_restore(saved);
-    if (__builtin_expect(!held, 0))
+static NOT_INLINE void give_long(pfn_t first, uint32_t pages) {
+    bool fits = first >= palloc_levels.first && is_one_ready_chunk(first, first + pages - 1);
+    if (__builtin_expect(!fits || !give_kept(first, pages), 0))
         give_by_lock(first, pages);
 }
 
 /* The hot path of runs: of level 0 and within one chunk. */
 static NOT_INLINE void give_several(pfn_t first, uint32_t pages) {
     if (!is_cached_length(pages)) {
-        if (pages != 0)
+        if (is_kept_length(pages))
+            give_long(first, pages);
+        else if (pages != 0)
             give_by_lock(first, pages);
         return;
     }
@@ -402,11 +398,7 @@ static NOT_INLINE void give_several(pfn_t first, uint32_t pages) {
         give_by_lock(first, pages);
         return;
     }
-    if (!bitmap_is_within(first, pages)) {
-        if (bitmap_is_whole(first)) {
-            give_words(first, pages, saved);
-            return;
-        }
+    if (__builtin_expect(!bitmap_is_within(first, pages), 0)) {
         port_interrupts_restore(saved);
         give_several_slowly(first, pages);
         return;

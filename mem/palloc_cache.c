@@ -10,15 +10,14 @@ struct palloc_levels palloc_levels;
 
 /* --- Init --------------------------------------------------------------------------------------------------------- */
 
-enum { RUN_PAGES_MAX = 2048, RUN_SHARE = 64 };
+enum { RUN_SHARE = 64 };
 
-/* Slots by order, halved from the top until all of them together are within the bound. */
-static void size_stacks(struct palloc_cache *cache, size_t zone_pages) {
-    static const uint8_t most[CACHE_ORDER_LAST + 1] = { 0, 8, 8, 8, 8, 8, 4, 2, 1, 1 };
-    size_t bound = zone_pages / RUN_SHARE < RUN_PAGES_MAX ? zone_pages / RUN_SHARE : RUN_PAGES_MAX;
+/* Slots by order: half as many where all of an order would be more than a quarter of the level's share, and so on. */
+static void size_stacks(struct palloc_cache *cache, size_t share) {
+    static const uint8_t most[CACHE_ORDER_LAST + 1] = { 0, 4, 4, 4, 2, 1 };
     for (unsigned order = 1; order <= CACHE_ORDER_LAST; order++) {
         uint32_t room = most[order];
-        while (room << order > bound / 2)
+        while (room << order > share / 4)
             room /= 2;
         cache->runs[order].room = room;
     }
@@ -37,20 +36,22 @@ static size_t level_pages(unsigned level) {
 }
 
 static void init_stack(struct palloc_stack *stack, unsigned order) {
-    stack->mask = 1u << order <= BITMAP_BITS ? bitmap_mask_within(0, 1u << order) : 0;
+    stack->mask = bitmap_mask_within(0, 1u << order);
     for (unsigned i = 0; i < CACHE_RUNS; i++)
         stack->slots[i] = PFN_NONE;
 }
 
 static void init_one(struct palloc_cache *cache, unsigned level) {
     bool used = cache_zone(level) > RUNS_ZONE_LOW;
-    *cache = (struct palloc_cache){ .room = used ? CACHE_SINGLES : 0 };
+    *cache = (struct palloc_cache){ .room = used ? CACHE_SINGLES : 0, .kept = PFN_NONE };
     for (unsigned i = 0; i < CACHE_SINGLES; i++)
         cache->slots[i] = PFN_NONE;
     for (unsigned order = 1; order <= CACHE_ORDER_LAST; order++)
         init_stack(&cache->runs[order], order);
-    if (used)
-        size_stacks(cache, level_pages(level));
+    size_t share = used ? level_pages(level) / RUN_SHARE : 0;
+    size_stacks(cache, share);
+    if (level == 0)
+        cache->kept_most = share < CACHE_KEPT_MOST ? (uint32_t)share : (uint32_t)CACHE_KEPT_MOST;
 }
 
 void cache_init(void) {
@@ -76,14 +77,22 @@ void cache_report_changed(pfn_t pfn) {
 /* --- Batches ------------------------------------------------------------------------------------------------------ */
 
 static bool has_runs(const struct palloc_cache *cache) {
-    uint32_t any = 0;
+    uint32_t any = cache->kept_pages;
     for (unsigned order = 1; order <= CACHE_ORDER_LAST; order++)
         any |= cache->runs[order].count;
     return any != 0;
 }
 
+void cache_give_kept(struct palloc_cache *cache) {
+    uint32_t pages = cache->kept_pages;
+    pfn_t first = pages != 0 ? cache_pop_kept(cache) : PFN_NONE;
+    if (first != PFN_NONE)
+        runs_give(first, pages);
+}
+
 /* The lock is held. */
 static void unload(struct palloc_cache *cache) {
+    cache_give_kept(cache);
     for (unsigned order = 1; order <= CACHE_ORDER_LAST; order++)
         for (pfn_t first; (first = cache_pop_run(&cache->runs[order], order)) != PFN_NONE;)
             runs_give(first, 1u << order);
@@ -153,18 +162,40 @@ void cache_give(pfn_t pfn) {
 
 /* --- All caches --------------------------------------------------------------------------------------------------- */
 
-/* Calls for each slot that holds something: of 2^order pages from *slot on. */
+/* The order of the run that a slot's page begins: by the slot. Of the kept run by the tag, since its owner may change
+ * what it notes of the length at any time. 0 is a single page. */
+enum { ORDER_BY_TAG = CACHE_ORDER_LAST + 1 };
+
+static unsigned tag_of(unsigned order, pfn_t first) {
+    if (order == ORDER_BY_TAG)
+        return tag_is_cached_run(tag_get(first)) ? tag_get(first) : (unsigned)TAG_CACHED_RUN_LAST;
+    return order == 0 ? (unsigned)TAG_CACHED : TAG_CACHED_RUN + order;
+}
+
+static uint32_t pages_of(unsigned tag) {
+    return tag == TAG_CACHED ? 1 : 1u << (tag - TAG_CACHED_RUN);
+}
+
+enum { SLOTS = CACHE_SINGLES + CACHE_ORDER_LAST * CACHE_RUNS + 1 };
+
+static pfn_t *slot_at(struct palloc_cache *cache, unsigned k, unsigned *order) {
+    *order = k < CACHE_SINGLES ? 0 : (k - CACHE_SINGLES) / CACHE_RUNS + 1;
+    if (k == SLOTS - 1)
+        return &cache->kept;
+    return *order == 0 ? &cache->slots[k] : &cache->runs[*order].slots[k % CACHE_RUNS];
+}
+
+/* Calls for each slot that holds something. */
 static size_t each_slot(void (*act)(pfn_t *slot, unsigned order, unsigned level)) {
     size_t pages = 0;
     for (unsigned i = 0; i < CONFIG_PROCESSORS * CACHE_LEVELS; i++) {
         unsigned level = i % CACHE_LEVELS;
-        struct palloc_cache *cache = &palloc_caches[i / CACHE_LEVELS].level[level];
-        for (unsigned k = 0; k < CACHE_SINGLES + CACHE_ORDER_LAST * CACHE_RUNS; k++) {
-            unsigned order = k < CACHE_SINGLES ? 0 : (k - CACHE_SINGLES) / CACHE_RUNS + 1;
-            pfn_t *slot = order == 0 ? &cache->slots[k] : &cache->runs[order].slots[k % CACHE_RUNS];
-            if (cache_peek(slot) == PFN_NONE)
+        for (unsigned k = 0; k < SLOTS; k++) {
+            unsigned order;
+            pfn_t *slot = slot_at(&palloc_caches[i / CACHE_LEVELS].level[level], k, &order), first = cache_peek(slot);
+            if (first == PFN_NONE)
                 continue;
-            pages += (size_t)1 << order;
+            pages += pages_of(tag_of(order, first));
             act(slot, order, level);
         }
     }
@@ -176,10 +207,11 @@ static void drain_slot(pfn_t *slot, unsigned order, unsigned level) {
     pfn_t first = cache_steal(slot);
     if (first == PFN_NONE)
         return;
-    if (tag_get(first) != (order == 0 ? TAG_CACHED : TAG_CACHED_RUN + order))
+    unsigned tag = tag_of(order, first);
+    if (tag_get(first) != tag)
         cache_report_changed(first);
     tag_set(first, TAG_NONE);
-    runs_give(first, 1u << order);
+    runs_give(first, pages_of(tag));
 }
 
 bool cache_drain(void) {
@@ -198,22 +230,31 @@ size_t cache_count(void) {
 
 /* --- Audit -------------------------------------------------------------------------------------------------------- */
 
+/* The tag is another one while the slots are counted, so that a second slot with the page is seen. */
 enum { TAG_SEEN = 255 };
 
-/* The tag is another one while the slots are counted, so that a second slot with the page is seen. */
+/* As the owner's note says, who rests now. */
+static unsigned tag_in_audit(const pfn_t *slot, unsigned order) {
+    uintptr_t cache = (uintptr_t)slot - offsetof(struct palloc_cache, kept);
+    if (order == ORDER_BY_TAG)
+        order = (unsigned)__builtin_ctz(((const struct palloc_cache *)cache)->kept_pages);
+    return order == 0 ? (unsigned)TAG_CACHED : TAG_CACHED_RUN + order;
+}
+
 static void audit_slot(pfn_t *slot, unsigned order, unsigned level) {
-    pfn_t first = *slot, last = first + (1u << order) - 1;
+    pfn_t first = *slot;
+    unsigned tag = tag_in_audit(slot, order);
+    pfn_t last = first + pages_of(tag) - 1;
     require(cache_zone(level) > RUNS_ZONE_LOW && runs_zone(first) == cache_zone(level) &&
                 runs_zone(last) == cache_zone(level),
             "palloc P3: a slot of level %u has pages 0x%x to 0x%x", level, first, last);
-    require(tag_get(first) == (order == 0 ? TAG_CACHED : TAG_CACHED_RUN + order),
-            "palloc P2: page 0x%x is in a cache, but its tag is %u", first, tag_get(first));
+    require(tag_get(first) == tag, "palloc P2: page 0x%x is in a cache, but its tag is %u", first, tag_get(first));
     tag_set(first, TAG_SEEN);
 }
 
 static void restore_slot(pfn_t *slot, unsigned order, unsigned level) {
     (void)level;
-    tag_set(*slot, order == 0 ? TAG_CACHED : TAG_CACHED_RUN + order);
+    tag_set(*slot, tag_in_audit(slot, order));
 }
 
 static void audit_stack(uint32_t count, const pfn_t *slots, uint32_t room, uint32_t size) {

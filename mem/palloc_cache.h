@@ -1,4 +1,5 @@
-/* mem/palloc_cache.h - free pages that a processor keeps for itself: single ones, and runs of 2, 4, ... 512.
+/* mem/palloc_cache.h - free pages that a processor keeps for itself: single ones, runs of 2, 4, 8, 16, 32, and one
+ * longer run.
  *
  * Layer: inside mem/palloc. The owner pushes and pops with interrupts off and without a lock. Another processor may
  * take a page out of any slot at any time: both sides exchange the slot's content for PFN_NONE, so exactly one of
@@ -23,20 +24,29 @@ extern "C" {
 #endif
 
 /* Slots for single pages, and how many move when there is none or no room: half, so that neither a row of requests
- * nor one of frees right after needs the lock again. Slots for runs of one length are at most CACHE_RUNS, and all runs
- * of a level together at most 1/64 of the level's RAM and 2048 pages. */
-enum { CACHE_SINGLES = 64, CACHE_BATCH = 32, CACHE_RUNS = 8, CACHE_ORDER_LAST = 9, CACHE_LEVELS = 2 };
+ * nor one of frees right after needs the lock again. Slots for runs of one length are at most CACHE_RUNS, all runs of
+ * a level together at most 112 pages and 1/64 of the level's RAM. That few, and no longer ones, since each lies where
+ * it was freed and keeps its neighbours apart: with these, random traffic leaves as long runs as it would without
+ * (tests/host/test_palloc_fragmentation.c). */
+enum { CACHE_SINGLES = 64, CACHE_BATCH = 32, CACHE_RUNS = 4, CACHE_ORDER_LAST = 5, CACHE_LEVELS = 2 };
 
-/* A cache line. */
+/* Of the long lengths, 128, 256 and 512 pages, level 0 keeps one run, for who gives a buffer back and takes the next.
+ * It goes to the free runs as soon as its processor takes or gives a run by the lock, so that it never decides where
+ * another request is placed. */
+enum { CACHE_KEPT_LEAST = 128, CACHE_KEPT_MOST = 512 };
+
+/* Half a cache line. */
 struct palloc_stack {
     uint32_t count, room;
-    uintptr_t mask; /* a run's held bits, if they begin a word; 0 if they are more than a word */
+    uintptr_t mask; /* a run's held bits, if they begin a word */
     pfn_t slots[CACHE_RUNS];
-} __attribute__((aligned(64)));
+} __attribute__((aligned(32)));
 
 struct palloc_cache {
     uint32_t count, room;
     pfn_t slots[CACHE_SINGLES];
+    uint32_t kept_pages, kept_most; /* the length of `kept`, 0 if there is none; lengths up to this are kept */
+    pfn_t kept;                     /* a slot like the others */
     struct palloc_stack runs[CACHE_ORDER_LAST + 1]; /* by order; the first is unused */
 };
 
@@ -170,6 +180,29 @@ static inline void cache_push_run(struct palloc_stack *stack, unsigned order, pf
     __atomic_store_n(&stack->slots[count], first, __ATOMIC_RELEASE);
     stack->count = count + 1;
 }
+
+/* The owner, interrupts off; there is a kept run. PFN_NONE if another processor has taken it. Held bits as above. */
+static inline pfn_t cache_pop_kept(struct palloc_cache *cache) {
+    unsigned tag = TAG_CACHED_RUN + (unsigned)__builtin_ctz(cache->kept_pages);
+    pfn_t first = cache_steal(&cache->kept);
+    cache->kept_pages = 0;
+    if (__builtin_expect(first == PFN_NONE, 0))
+        return PFN_NONE;
+    if (__builtin_expect(tag_get(first) != tag, 0))
+        cache_report_changed(first);
+    tag_set(first, TAG_NONE);
+    return first;
+}
+
+/* The owner, interrupts off; there is none. */
+static inline void cache_keep(struct palloc_cache *cache, pfn_t first, uint32_t pages) {
+    tag_set(first, TAG_CACHED_RUN + (unsigned)__builtin_ctz(pages));
+    __atomic_store_n(&cache->kept, first, __ATOMIC_RELEASE);
+    cache->kept_pages = pages;
+}
+
+/* The owner, the lock is held: the kept run, if there is one, goes to the free runs. */
+void cache_give_kept(struct palloc_cache *cache);
 
 /* The owner, interrupts off, the stack of single pages is empty: takes a batch from the level's zone under the lock,
  * keeps all but one. That one, tagged as held. If the zone has none, the processor's own cached runs of it go back

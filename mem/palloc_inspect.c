@@ -10,7 +10,7 @@ enum { TAGS_IN_WORD = sizeof(uintptr_t) };
 
 /* Its tag says nothing: it is inside a cached run if the first page of one is near enough below. */
 static bool in_cached_run(pfn_t pfn) {
-    for (pfn_t at = pfn; at > 0 && pfn - at < 1u << CACHE_ORDER_LAST && tag_is_ready(at); at--)
+    for (pfn_t at = pfn; at > 0 && pfn - at < CACHE_KEPT_MOST && tag_is_ready(at); at--)
         if (tag_get(at) != TAG_NONE || bitmap_get(palloc_tables.held, at))
             return tag_is_cached_run(tag_get(at)) && pfn - at < 1u << (tag_get(at) - TAG_CACHED_RUN);
     return false;

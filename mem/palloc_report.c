@@ -17,6 +17,11 @@ void palloc_set_hooks(const struct palloc_frame_hooks *frame_hooks) {
     hooks = frame_hooks;
 }
 
+void palloc_report_overlap(pfn_t first, uint32_t pages) {
+    panic("palloc: pages 0x%x to 0x%x were free, but some are held: two processors freed them at once", first,
+          first + pages - 1);
+}
+
 bool palloc_may_reclaim(pfn_t pfn) {
     require(hooks != NULL, "palloc_reclaim(page 0x%x): before frame_init()", pfn);
     return hooks->may_reclaim(pfn);

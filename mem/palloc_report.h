@@ -17,6 +17,9 @@ NORETURN void palloc_report_wrong_free(uint32_t page_id, uint32_t num_pages, pfn
 /* The same for entry `index` of the list of `count` pages that pfree_bulk() was given. */
 NORETURN void palloc_report_wrong_bulk(size_t count, size_t index, pfn_t wrong);
 
+/* Panics: a run that was taken to be free has a page that is held. */
+NORETURN void palloc_report_overlap(pfn_t first, uint32_t pages);
+
 /* mem/frame.c says that the page is the loader's, and nothing else keeps it. The lock is held. */
 bool palloc_may_reclaim(pfn_t pfn);
 

@@ -156,8 +156,9 @@ void runs_cut_in(struct zone *zone, struct run run, pfn_t first, uint32_t pages)
     }
 }
 
-static bool wants_alignment(uint32_t pages, uint32_t length) {
-    return pages >= 64 && (pages & (pages - 1)) == 0 && length / 2 >= pages;
+/* The run is long enough to have an aligned one in it, but its end isn't one. */
+static inline bool wants_alignment(uint32_t pages, pfn_t end, uint32_t length) {
+    return pages >= 64 && (pages & (pages - 1)) == 0 && (end & (pages - 1)) != 0 && length / 2 >= pages;
 }
 
 /* What runs_take() does rarely, so that it saves no registers: a run that is to be aligned, or whose end that is taken
@@ -165,7 +166,7 @@ static bool wants_alignment(uint32_t pages, uint32_t length) {
 static __attribute__((noinline)) pfn_t take_specially(struct zone *zone, unsigned bin, uint32_t length,
                                                       uint32_t pages) {
     struct run run = { zone->bins[bin], length };
-    if (wants_alignment(pages, length)) {
+    if (wants_alignment(pages, run.first + length, length)) {
         pfn_t first = (run.first + length - pages) & ~(pages - 1);
         runs_cut_in(zone, run, first, pages);
         return first;
@@ -191,7 +192,8 @@ pfn_t runs_take(struct zone *zone, uint32_t pages) {
         return PFN_NONE;
     pfn_t first = zone->bins[bin];
     uint32_t length = length_from(first);
-    if (__builtin_expect(wants_alignment(pages, length) || !is_end_in_chunk(first + length, pages), 0))
+    pfn_t end = first + length;
+    if (__builtin_expect(wants_alignment(pages, end, length) || !is_end_in_chunk(end, pages), 0))
         return take_specially(zone, bin, length, pages);
     return cut_end(zone, bin, length, pages);
 }

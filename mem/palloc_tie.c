@@ -29,7 +29,7 @@ void palloc_untie(pfn_t pfn, uintptr_t place) {
     palloc_tables.tied--;
     if (tag == TAG_HELD_TIED) { /* by its bit from now on: it may be one of a run that is given back as one */
         tag_set(pfn, TAG_NONE);
-        bitmap_set_run(palloc_tables.held, pfn, 1);
+        require(bitmap_set_run(palloc_tables.held, pfn, 1), "page 0x%x is tied, but its held bit is set", pfn);
         return;
     }
     if (CONFIG_DEBUG)
