@@ -18,8 +18,9 @@
  * A slab lies on its class' list while it has both free and taken blocks; full ones are found by their addresses alone.
  * Policy for those wholly free: they are kept, with their pages, up to 1 MiB or an eighth of the heap's pages,
  * whichever is more (but on a small machine no more than a sixteenth of its memory, in place of the 1 MiB). A kept slab
- * serves any class whose slabs are as long. What is over the limit goes back at once; the kept ones go back when the
- * heap itself finds memory short, and in slab_trim().
+ * serves any class whose slabs are as long. One that would be over the limit takes the place of kept ones of other
+ * lengths, so that what is kept is what was in use of late; if there are none, it goes back at once. The kept ones go
+ * back when the heap itself finds memory short, and in slab_trim().
  *
  * The reserve is a few single pages that were mapped at init, for slab_take_urgent() alone.
  *
@@ -238,14 +239,31 @@ static void unkeep(struct slab *slab) {
     slab_lists.kept_pages -= slab->pages;
 }
 
+static void destroy_kept(struct slab *slab) {
+    unkeep(slab);
+    destroy(slab);
+}
+
+static struct slab *kept_of_other_length(size_t pages) {
+    for (unsigned i = 0; i <= SLAB_PAGES_MAX; i++)
+        if (i != pages && slab_lists.kept[i] != NULL)
+            return slab_lists.kept[i];
+    return NULL;
+}
+
 static void retire(struct slab *slab) {
     size_t most = heap_pages.pages / KEEP_SHARE;
     if (most < slab_lists.keep_at_least)
         most = slab_lists.keep_at_least;
-    if (slab_lists.kept_pages + slab->pages > most)
-        destroy(slab);
-    else
-        keep(slab);
+    while (slab_lists.kept_pages + slab->pages > most) {
+        struct slab *other = kept_of_other_length(slab->pages);
+        if (other == NULL) {
+            destroy(slab);
+            return;
+        }
+        destroy_kept(other);
+    }
+    keep(slab);
 }
 
 static struct slab *reuse(struct slab_class *of) {
@@ -267,10 +285,8 @@ static struct slab *reuse(struct slab_class *of) {
 bool slab_trim(void) {
     bool any = slab_lists.kept_slabs > 0;
     for (unsigned i = 0; i <= SLAB_PAGES_MAX; i++)
-        for (struct slab *slab; (slab = slab_lists.kept[i]) != NULL;) {
-            unkeep(slab);
-            destroy(slab);
-        }
+        while (slab_lists.kept[i] != NULL)
+            destroy_kept(slab_lists.kept[i]);
     pool_trim(&slab_lists.small);
     pool_trim(&slab_lists.big);
     return any;
@@ -280,10 +296,8 @@ void slab_class_close(struct slab_class *of) {
     for (unsigned i = 0; i <= SLAB_PAGES_MAX; i++)
         for (struct slab *slab = slab_lists.kept[i], *next; slab != NULL; slab = next) {
             next = slab->next;
-            if (slab->of == of) {
-                unkeep(slab);
-                destroy(slab);
-            }
+            if (slab->of == of)
+                destroy_kept(slab);
         }
     invariant(of->slabs == 0 && of->taken == 0);
     struct slab_class **link = &slab_lists.classes;
