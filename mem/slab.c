@@ -17,10 +17,9 @@
  *
  * A slab lies on its class' list while it has both free and taken blocks; full ones are found by their addresses alone.
  * Policy for those wholly free: they are kept, with their pages, up to 1 MiB or an eighth of the heap's pages,
- * whichever is more (but on a small machine no more than a sixteenth of its memory, in place of the 1 MiB). A kept slab
- * serves any class whose slabs are as long. One that would be over the limit takes the place of kept ones of other
- * lengths, so that what is kept is what was in use of late; if there are none, it goes back at once. The kept ones go
- * back when the heap itself finds memory short, and in slab_trim().
+ * whichever is more (on a small machine a sixteenth of its memory at most, in place of the 1 MiB). A kept slab serves
+ * any class whose slabs are as long. Over the limit, kept ones of other lengths go back first, so that what is kept is
+ * what was in use of late; all go back when the heap itself finds memory short, and in slab_trim().
  *
  * The reserve is a few single pages that were mapped at init, for slab_take_urgent() alone.
  *
@@ -245,25 +244,23 @@ static void destroy_kept(struct slab *slab) {
 }
 
 static struct slab *kept_of_other_length(size_t pages) {
-    for (unsigned i = 0; i <= SLAB_PAGES_MAX; i++)
-        if (i != pages && slab_lists.kept[i] != NULL)
-            return slab_lists.kept[i];
-    return NULL;
+    unsigned i = 0;
+    while (i <= SLAB_PAGES_MAX && (i == pages || slab_lists.kept[i] == NULL))
+        i++;
+    return i <= SLAB_PAGES_MAX ? slab_lists.kept[i] : NULL;
 }
 
 static void retire(struct slab *slab) {
     size_t most = heap_pages.pages / KEEP_SHARE;
     if (most < slab_lists.keep_at_least)
         most = slab_lists.keep_at_least;
-    while (slab_lists.kept_pages + slab->pages > most) {
-        struct slab *other = kept_of_other_length(slab->pages);
-        if (other == NULL) {
-            destroy(slab);
-            return;
-        }
+    struct slab *other = slab;
+    while (slab_lists.kept_pages + slab->pages > most && (other = kept_of_other_length(slab->pages)) != NULL)
         destroy_kept(other);
-    }
-    keep(slab);
+    if (other == NULL)
+        destroy(slab);
+    else
+        keep(slab);
 }
 
 static struct slab *reuse(struct slab_class *of) {
