@@ -1,5 +1,6 @@
-/* Ranges, in a task's context, where a hundred thousand have room on i386 too; and pages behind them, in the kernel's.
+/* Ranges, most in a task's context, where a hundred thousand have room on i386 too; and pages behind them, in the kernel's.
  *
+ *     valloc-K      K pages taken and given back in the kernel's context, few enough to be a short range
  *     valloc-K@N    K pages taken and given back while N ranges live
  *     pvalloc-K     K pages with memory behind them, taken and given back
  *     map-K         K pages that exist, mapped and unmapped
@@ -13,9 +14,10 @@
 #include <base/check.h>
 #include <base/fmt.h>
 #include <mem/palloc.h>
+#include <mem/range_cache.h>
 #include <mem/valloc.h>
 
-enum { RANGE_SAMPLES = 31, PAGE_SAMPLES = 7, MOVES = 8, TABLE_PAGES = 512 };
+enum { RANGE_SAMPLES = 31, PAGE_SAMPLES = 7, SHORT_PAIRS = 512, MOVES = 8, TABLE_PAGES = 512 };
 
 static const size_t lengths[] = { 1, 16, 256, 4096 };
 enum { LENGTHS = sizeof(lengths) / sizeof(lengths[0]) };
@@ -133,19 +135,36 @@ static void measure_mappings(void) {
     pfree(run, TABLE_PAGES);
 }
 
-/* First fit puts the measured range behind a neighbour in the first half of a table. */
+/* First fit puts the measured range behind a neighbour in the first half of a table; a short one has another. */
 static void measure_with_neighbour(void) {
+    enum { LONG = RANGE_CACHE_PAGES + 1 };
     struct range list[TABLE_PAGES];
     uint32_t count = 0;
-    uintptr_t num;
+    uintptr_t num, near = page_number((uintptr_t)bench_memory(PAGE_SIZE));
     do {
-        num = page_number((uintptr_t)bench_memory(PAGE_SIZE));
-        list[count++] = (struct range){ num, 1 };
+        num = page_number((uintptr_t)bench_memory(LONG * PAGE_SIZE));
+        list[count++] = (struct range){ num, LONG };
     } while (num % TABLE_PAGES >= TABLE_PAGES / 2 && count < TABLE_PAGES);
     for (size_t i = 0; i < LENGTHS; i++)
         measure_pages(lengths[i]);
     while (count > 0)
-        pvfree(list[--count].num, 1);
+        pvfree(list[--count].num, LONG);
+    pvfree(near, 1);
+}
+
+/* Short ranges of the kernel's, which each processor has at hand. */
+static void measure_short(size_t pages) {
+    char name[32];
+    fmt(name, sizeof(name), "valloc-%u", (unsigned)pages);
+    if (!bench_wanted(name))
+        return;
+    for (unsigned i = 0; i < RANGE_SAMPLES; i++) {
+        bench_open();
+        for (unsigned k = 0; k < SHORT_PAIRS; k++)
+            vfree(page_number((uintptr_t)valloc(pages, context_kernel())), pages);
+        bench_close();
+        bench_sample(name, bench_ours(), SHORT_PAIRS);
+    }
 }
 
 void bench_ranges(void) {
@@ -154,6 +173,8 @@ void bench_ranges(void) {
     for (uint32_t live = 10; live <= 100000; live *= 10)
         measure_ranges(live);
     context_destroy(task);
+    measure_short(1);
+    measure_short(RANGE_CACHE_PAGES);
     measure_with_neighbour();
     measure_mappings();
 }

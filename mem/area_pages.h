@@ -11,12 +11,12 @@ extern "C" {
 
 /* An area's attributes as a range, beside CONTEXT_RANGE_AREA and VSPACE_MERGE. */
 enum {
-    AREA_RIGHTS_SHIFT = 3,
+    AREA_RIGHTS_SHIFT = 4,
     AREA_RIGHTS = 7 << AREA_RIGHTS_SHIFT,
-    AREA_SHARED = 1 << 6,
-    AREA_UNRESERVED = 1 << 7,
-    AREA_STACK = 1 << 8,
-    AREA_PROMISED = 1 << 9, /* its pages are in the reserve, or have been taken from it */
+    AREA_SHARED = 1 << 7,
+    AREA_UNRESERVED = 1 << 8,
+    AREA_STACK = 1 << 9,
+    AREA_PROMISED = 1 << 10, /* its pages are in the reserve, or have been taken from it */
 };
 
 static inline unsigned area_rights(unsigned attributes) {

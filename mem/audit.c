@@ -16,6 +16,7 @@
 #include <mem/kmalloc.h>
 #include <mem/lease.h>
 #include <mem/nodes.h>
+#include <mem/range_cache.h>
 #include <mem/shadow.h>
 #include <mem/ul_visible.h>
 
@@ -110,6 +111,9 @@ static uint64_t hash_context(uint64_t hash, struct context *context) {
         hash = chain(chain(hash, range->first), range->end);
         hash = chain(hash, (uint64_t)range->attributes << 16 | (uint64_t)range->guard_before << 8 | range->guard_after);
     }
+    struct vspace_range range = { .end = 0 };
+    while (!context->task && range_cache_next(range.end, &range))
+        hash = chain(chain(hash, range.first), range.end << 8 | range.attributes);
     paging_audit(&context->tables, page_address(space->first), space->end - space->first, hash_leaf, &hash);
     lock_release(&context->lock);
     return hash;

@@ -6,6 +6,7 @@
 #include <mem/context.h>
 #include <base/check.h>
 #include <mem/nodes.h>
+#include <mem/range_cache.h>
 #include <mem/ul_visible.h>
 
 static struct {
@@ -26,6 +27,7 @@ void context_init(uintptr_t first, uintptr_t end) {
     struct context *kernel = &state.kernel;
     lock_init(&kernel->lock, "kernel context", LOCK_RANK_CONTEXT);
     vspace_init(&kernel->ranges, page_number(first), page_number(end), &state.ranges);
+    range_cache_init(&kernel->ranges, CONTEXT_RANGE_SHORT);
     kernel->name = "kernel";
     kernel->number = 0;
     kernel->next = NULL;
@@ -125,9 +127,25 @@ const char *context_range_name(unsigned attributes) {
         return "lease_open";
     case CONTEXT_RANGE_SHADOW:
         return "shadow_init";
+    case CONTEXT_RANGE_SHORT:
+        return "short ranges";
     default:
         return "unknown";
     }
+}
+
+enum context_part context_find_range(struct context *context, uintptr_t page, struct vspace_range *range) {
+    const struct vspace_range *found = vspace_find(&context->ranges, page);
+    if (found == NULL) {
+        found = vspace_find_guard(&context->ranges, page);
+        if (found != NULL)
+            *range = *found;
+        return found != NULL ? CONTEXT_IN_GUARD : CONTEXT_NO_RANGE;
+    }
+    *range = *found;
+    if ((found->attributes & CONTEXT_RANGE_KIND) != CONTEXT_RANGE_SHORT || range_cache_find(page, range))
+        return CONTEXT_IN_RANGE;
+    return range->end != 0 ? CONTEXT_IN_GUARD : CONTEXT_NO_RANGE;
 }
 
 void context_trim(void) {
@@ -137,8 +155,9 @@ void context_trim(void) {
 
 static void audit_leaf(void *to, uintptr_t page, pfn_t pfn, unsigned attributes) {
     struct context *context = (struct context *)to;
+    struct vspace_range range;
     (void)attributes;
-    require(vspace_find(&context->ranges, page) != NULL,
+    require(context_find_range(context, page, &range) == CONTEXT_IN_RANGE,
             "context %s: C1 broken: %#zx shows page %#x but is in no range", context->name, (size_t)page_address(page),
             pfn);
 }
@@ -149,6 +168,8 @@ void context_audit(struct context *context) {
     uintptr_t first = context->ranges.first, end = context->ranges.end;
     paging_audit(&context->tables, page_address(first), end - first, audit_leaf, context);
     lock_release(&context->lock);
+    if (context == &state.kernel)
+        range_cache_audit();
     pool_audit(&state.contexts);
     pool_audit(&state.ranges);
 }

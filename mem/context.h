@@ -46,9 +46,15 @@ enum context_range {
     CONTEXT_RANGE_HEAP = 5,   /* kmalloc_init: the heap's region */
     CONTEXT_RANGE_LEASE = 6,  /* lease_open: a window */
     CONTEXT_RANGE_SHADOW = 7, /* shadow_init: what the heap's bytes are checked by */
-    CONTEXT_RANGE_KIND = 7,   /* the bits of the above */
+    CONTEXT_RANGE_SHORT = 8,  /* the stretch of mem/range_cache.h, whose ranges are EMPTY or PAGES */
+    CONTEXT_RANGE_KIND = 15,  /* the bits of the above */
 };
 const char *context_range_name(unsigned attributes);
+
+/* What a page of a context's addresses belongs to: the range, copied; short ones of the kernel's are found too. The
+ * context's lock is held. */
+enum context_part { CONTEXT_NO_RANGE, CONTEXT_IN_RANGE, CONTEXT_IN_GUARD };
+enum context_part context_find_range(struct context *context, uintptr_t page, struct vspace_range *range);
 
 /* Gives back spare pages of the pools that contexts use. */
 void context_trim(void);

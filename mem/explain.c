@@ -30,14 +30,9 @@ struct found {
 static struct found find_range(struct context *context, uintptr_t page) {
     struct found found = { .in_range = false };
     lock_take(&context->lock);
-    const struct vspace_range *range = vspace_find(&context->ranges, page);
-    found.in_range = range != NULL;
-    if (range == NULL) {
-        range = vspace_find_guard(&context->ranges, page);
-        found.in_guard = range != NULL;
-    }
-    if (range != NULL)
-        found.range = *range;
+    enum context_part part = context_find_range(context, page, &found.range);
+    found.in_range = part == CONTEXT_IN_RANGE;
+    found.in_guard = part == CONTEXT_IN_GUARD;
     const struct vspace_range *next = vspace_next(&context->ranges, page);
     found.has_next = next != NULL;
     if (next != NULL)

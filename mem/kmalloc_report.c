@@ -74,17 +74,14 @@ static NORETURN void refuse_class(const char *call, const struct slab_class *wan
 static void refuse_range(const char *call, uintptr_t address) {
     struct context *kernel = context_kernel();
     lock_take(&kernel->lock);
-    const struct vspace_range *range = vspace_find(&kernel->ranges, page_number(address));
-    const struct vspace_range *guard = vspace_find_guard(&kernel->ranges, page_number(address));
     struct vspace_range found = { .first = 0 };
-    if (range != NULL || guard != NULL)
-        found = range != NULL ? *range : *guard;
+    enum context_part part = context_find_range(kernel, page_number(address), &found);
     lock_release(&kernel->lock);
     const char *family = context_range_name(found.attributes);
-    if (guard != NULL)
+    if (part == CONTEXT_IN_GUARD)
         panic("%s(%#zx): the guard page of the range from %s at %#zx: a pointer that was moved past its end?", call,
               (size_t)address, family, (size_t)page_address(found.first));
-    if (range == NULL)
+    if (part == CONTEXT_NO_RANGE)
         return;
     if ((found.attributes & CONTEXT_RANGE_KIND) == CONTEXT_RANGE_SHADOW)
         panic("%s(%#zx): not the heap's: it is from %s, and nobody gives it back", call, (size_t)address, family);

@@ -11,6 +11,7 @@
 #include <base/check.h>
 #include <base/string.h>
 #include <mem/frame.h>
+#include <mem/range_cache.h>
 
 /* Pages are taken and mapped in batches of this many, noted on the stack. */
 enum { BATCH = 64 };
@@ -45,10 +46,25 @@ int valloc_with(struct context *context, size_t pages, const struct valloc_optio
     return error;
 }
 
+static const struct valloc_options plain;
+
+/* The kernel's plain ranges of a few pages come from the processor's own; a page number, or 0. */
+static uintptr_t take_short(struct context *context, size_t pages, unsigned kind) {
+    return context->task ? 0 : range_cache_take(pages, kind);
+}
+
+static uintptr_t take_short_hard(struct context *context, size_t pages, unsigned kind) {
+    return context->task ? 0 : range_cache_take_hard(pages, kind);
+}
+
 void *valloc(size_t pages, struct context *context) {
-    static const struct valloc_options plain;
     void *range;
-    return valloc_with(context, pages, &plain, &range) == 0 ? range : NULL;
+    uintptr_t first = take_short(context, pages, CONTEXT_RANGE_EMPTY);
+    if (first == 0 && valloc_with(context, pages, &plain, &range) == 0)
+        return range;
+    if (first == 0)
+        first = take_short_hard(context, pages, CONTEXT_RANGE_EMPTY);
+    return (void *)page_address(first);
 }
 
 /* --- Pages behind them -------------------------------------------------------------------------------------------- */
@@ -124,10 +140,24 @@ int pvalloc_with(struct context *context, size_t pages, const struct valloc_opti
     return error;
 }
 
+/* Pages and mappings for a range that is in nobody's hands yet: mapping is one step, which makes the tables too. */
+static void *fill_short(struct context *context, uintptr_t first, size_t pages) {
+    if (map_batch(context, page_address(first), pages, &plain) == 0)
+        return (void *)page_address(first);
+    range_cache_give(first, pages);
+    return NULL;
+}
+
 void *pvalloc(size_t pages, struct context *context) {
-    static const struct valloc_options plain;
     void *range;
-    return pvalloc_with(context, pages, &plain, &range) == 0 ? range : NULL;
+    uintptr_t first = take_short(context, pages, CONTEXT_RANGE_PAGES);
+    if (first != 0)
+        return fill_short(context, first, pages);
+    int error = pvalloc_with(context, pages, &plain, &range);
+    if (error == 0)
+        return range;
+    first = error == ERR_NO_SPACE ? take_short_hard(context, pages, CONTEXT_RANGE_PAGES) : 0;
+    return first != 0 ? fill_short(context, first, pages) : NULL;
 }
 
 /* --- Freeing ------------------------------------------------------------------------------------------------------ */
@@ -135,11 +165,13 @@ void *pvalloc(size_t pages, struct context *context) {
 static const char *likely_mistake(struct context *context, uintptr_t num, size_t pages) {
     if (pages == 0)
         return "the length is 0";
-    if (num >= context->ranges.end && vspace_find(&context->ranges, page_number(num)) != NULL)
+    struct vspace_range range;
+    if (num >= context->ranges.end && context_find_range(context, page_number(num), &range) == CONTEXT_IN_RANGE)
         return "the number looks like an address; pass its page number";
-    if (vspace_find(&context->ranges, num) != NULL)
+    enum context_part part = context_find_range(context, num, &range);
+    if (part == CONTEXT_IN_RANGE)
         return "the length passes the range's end";
-    if (vspace_find_guard(&context->ranges, num) != NULL)
+    if (part == CONTEXT_IN_GUARD)
         return "the number is a guard page's";
     return "never handed out, or freed already";
 }
@@ -156,28 +188,56 @@ static void refuse_foreign(const char *who, const struct context *context, uintp
                                           : "nobody gives it");
 }
 
+static void require_mapped(const char *who, struct context *context, uintptr_t num, size_t pages) {
+    size_t mapped = paging_count(&context->tables, page_address(num), pages);
+    struct vspace_range range = { .attributes = 0 };
+    if (mapped != pages)
+        context_find_range(context, num, &range);
+    require(mapped == pages, "%s(%#zx, %zu) in context %s: only %zu of the pages are mapped; the range is from %s", who,
+            (size_t)num, pages, context->name, mapped, context_range_name(range.attributes));
+}
+
+/* Of a short range it can't, but callers don't know which ranges are short. */
+static void require_end(const char *who, uintptr_t num, size_t pages, bool right) {
+    require(right, "%s(%#zx, %zu): a part from the middle of a range can fail, use %s_in()", who, (size_t)num, pages,
+            who);
+}
+
 /* With the lock held. */
 static int give_range(const char *who, struct context *context, uintptr_t num, size_t pages, bool all_mapped,
                       bool may_split) {
     const struct vspace_range *range = vspace_find(&context->ranges, num);
-    require(range != NULL && pages > 0 && pages <= range->end - num, "%s(%#zx, %zu) in context %s: %s", who,
-            (size_t)num, pages, context->name, likely_mistake(context, num, pages));
+    require(range != NULL && pages > 0 && pages <= range->end - num &&
+                (range->attributes & CONTEXT_RANGE_KIND) != CONTEXT_RANGE_SHORT,
+            "%s(%#zx, %zu) in context %s: %s", who, (size_t)num, pages, context->name,
+            likely_mistake(context, num, pages));
     refuse_foreign(who, context, num, pages, range->attributes);
-    if (all_mapped) {
-        size_t mapped = paging_count(&context->tables, page_address(num), pages);
-        require(mapped == pages, "%s(%#zx, %zu) in context %s: only %zu of the pages are mapped; the range is from %s",
-                who, (size_t)num, pages, context->name, mapped, context_range_name(range->attributes));
-    }
-    require(may_split || !vspace_give_splits(&context->ranges, num, pages),
-            "%s(%#zx, %zu): a part from the middle of a range can fail, use %s_in()", who, (size_t)num, pages, who);
+    if (all_mapped)
+        require_mapped(who, context, num, pages);
+    require_end(who, num, pages, may_split || !vspace_give_splits(&context->ranges, num, pages));
     int error = vspace_give(&context->ranges, num, pages);
     if (error == 0)
         paging_unmap(&context->tables, page_address(num), pages);
     return error;
 }
 
+/* A part of a short range. It is nobody else's, so the context's lock isn't needed. */
+static void give_short(const char *who, struct context *context, uintptr_t num, size_t pages, bool all_mapped) {
+    if (all_mapped)
+        require_mapped(who, context, num, pages);
+    paging_unmap(&context->tables, page_address(num), pages);
+    require(range_cache_give(num, pages), "%s(%#zx, %zu) in context %s: two processors gave it back at once", who,
+            (size_t)num, pages, context->name);
+}
+
 static int give(const char *who, struct context *context, uintptr_t num, size_t pages, bool all_mapped,
                 bool may_split) {
+    bool middle;
+    if (!context->task && range_cache_holds(num, pages, &middle)) {
+        require_end(who, num, pages, may_split || !middle);
+        give_short(who, context, num, pages, all_mapped);
+        return 0;
+    }
     lock_take(&context->lock);
     int error = give_range(who, context, num, pages, all_mapped, may_split);
     lock_release(&context->lock);
@@ -228,7 +288,6 @@ void *io_map(uint64_t physical, size_t bytes, unsigned cache) {
     if (attributes < 0)
         return NULL;
 
-    static const struct valloc_options plain;
     struct context *kernel = context_kernel();
     uintptr_t range;
     lock_take(&kernel->lock);
@@ -246,11 +305,11 @@ void *io_map(uint64_t physical, size_t bytes, unsigned cache) {
 static void require_io(void *address, uintptr_t page) {
     struct context *kernel = context_kernel();
     lock_take(&kernel->lock);
-    const struct vspace_range *range = vspace_find(&kernel->ranges, page);
-    unsigned attributes = range != NULL ? range->attributes : CONTEXT_RANGE_IO; /* no range at all: give() reports it */
+    struct vspace_range range = { .attributes = CONTEXT_RANGE_IO }; /* no range at all: give() reports it */
+    context_find_range(kernel, page, &range);
     lock_release(&kernel->lock);
-    require((attributes & CONTEXT_RANGE_KIND) == CONTEXT_RANGE_IO, "io_unmap(%p): the range is from %s", address,
-            context_range_name(attributes));
+    require((range.attributes & CONTEXT_RANGE_KIND) == CONTEXT_RANGE_IO, "io_unmap(%p): the range is from %s", address,
+            context_range_name(range.attributes));
 }
 
 void io_unmap(void *address, size_t bytes) {

@@ -6,6 +6,7 @@
 #include <mem/audit.h>
 #include <mem/frame.h>
 #include <mem/nodes.h>
+#include <mem/range_cache.h>
 #include <mem/valloc.h>
 #include <tests/test.h>
 
@@ -65,11 +66,11 @@ TEST(palloc_leaves_all_as_it_was_at_every_failure) {
 }
 
 static bool call_valloc(void) {
-    return (range = valloc(5, context_kernel())) != NULL;
+    return (range = valloc(RANGE_CACHE_PAGES + 1, context_kernel())) != NULL;
 }
 
 static void undo_valloc(void) {
-    vfree(page_number((uintptr_t)range), 5);
+    vfree(page_number((uintptr_t)range), RANGE_CACHE_PAGES + 1);
 }
 
 TEST(valloc_leaves_all_as_it_was_at_every_failure) {
@@ -88,6 +89,19 @@ static void undo_pvalloc(void) {
 TEST(pvalloc_leaves_all_as_it_was_at_every_failure) {
     need_debug();
     expect_points(sweep(call_pvalloc, undo_pvalloc), 71);
+}
+
+static bool call_pvalloc_short(void) {
+    return (range = pvalloc(RANGE_CACHE_PAGES, context_kernel())) != NULL;
+}
+
+static void undo_pvalloc_short(void) {
+    pvfree(page_number((uintptr_t)range), RANGE_CACHE_PAGES);
+}
+
+TEST(pvalloc_of_a_short_range_leaves_all_as_it_was_at_every_failure) {
+    need_debug();
+    expect_points(sweep(call_pvalloc_short, undo_pvalloc_short), RANGE_CACHE_PAGES);
 }
 
 static bool call_pvalloc_task(void) {
