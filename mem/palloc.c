@@ -34,7 +34,8 @@
  * may have the level's zone as their highest. So caching never makes a request take a lower page than it would have
  * without, but for what lies in other processors' stacks.
  *
- * Before any request is refused all caches are emptied into runs, where neighbours merge, and it is tried again.
+ * Before any request is refused all caches are emptied into runs, where neighbours merge, and it is tried again, until
+ * they are found empty or it was done four times: what is free throughout a call, in caches or not, is always found.
  *
  * Locking: one lock of rank PALLOC guards runs, words, ties and counts. What the processor's own cache serves takes no
  * lock: interrupts are off, slots change by exchange, tags by bytes that nobody else writes, bits of a run by words as
@@ -129,10 +130,12 @@ static inline pfn_t take_cached(unsigned level, uint32_t pages) {
     return first;
 }
 
-/* Also when no run will do but the caches aren't empty; the lock is held. */
+/* Also when no run will do but the caches aren't empty; the lock is held. A search may let others in, whose frees then
+ * fill the caches anew: the bound keeps them from making it go on for ever. */
 static pfn_t take_hard(unsigned zone, const struct search_request *request) {
+    enum { DRAINS = 4 };
     pfn_t first = search_take(zone, request);
-    if (first == PFN_NONE && cache_drain())
+    for (unsigned drains = 0; first == PFN_NONE && drains < DRAINS && cache_drain(); drains++)
         first = search_take(zone, request);
     return first;
 }
