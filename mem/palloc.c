@@ -205,11 +205,8 @@ static pfn_t traced(pfn_t first, uint32_t pages, uintptr_t place) {
 }
 
 /* All but the hot paths, in a function of its own: palloc() ends with a jump to it and saves no registers. */
-static NOT_INLINE void *palloc_slowly(uint32_t pages, uintptr_t place) {
-    if (pages != 0 && fail_here())
-        return NULL;
-    pfn_t first = pages == 1 ? take_single(pointer_level()) : take_several(pointer_level(), pages);
-    return pointer_to(traced(first, pages, place));
+static NOT_INLINE void *palloc_slowly(uint32_t pages) {
+    return pointer_to(pages == 1 ? take_single(pointer_level()) : take_several(pointer_level(), pages));
 }
 
 /* A run just popped whose bits lie in two words. */
@@ -219,7 +216,7 @@ static NOT_INLINE void *palloc_across(pfn_t first, uint32_t pages, uintptr_t sav
     return pointer_to(first);
 }
 
-/* Release builds, a length that has no stack. */
+/* A length that has no stack. */
 static NOT_INLINE void *palloc_by_lock(uint32_t pages) {
     return pages == 0 ? NULL : pointer_to(take_run(pointer_level(), pages));
 }
@@ -239,7 +236,7 @@ static NOT_INLINE void *palloc_run(uint32_t pages) {
     pfn_t first = cache_pop_run_top(stack, order);
     if (__builtin_expect(first == PFN_NONE, 0)) {
         port_interrupts_restore(saved);
-        return palloc_slowly(pages, 0);
+        return palloc_slowly(pages);
     }
     if (!bitmap_is_within(first, pages))
         return palloc_across(first, pages, saved);
@@ -250,15 +247,22 @@ static NOT_INLINE void *palloc_run(uint32_t pages) {
     return (void *)((uintptr_t)first << PAGE_SHIFT);
 }
 
-void *palloc(uint32_t num_pages) {
-    if (CONFIG_DEBUG)
-        return palloc_slowly(num_pages, PALLOC_PLACE());
-    if (num_pages != 1)
-        return palloc_run(num_pages);
+static inline void *palloc_any(uint32_t pages) {
+    if (pages != 1)
+        return palloc_run(pages);
     pfn_t pfn = take_one_hot(pointer_level());
-    if (__builtin_expect(pfn == PFN_NONE, 0))
-        return palloc_slowly(num_pages, PALLOC_PLACE());
-    return (void *)((uintptr_t)pfn << PAGE_SHIFT);
+    return __builtin_expect(pfn != PFN_NONE, 1) ? (void *)((uintptr_t)pfn << PAGE_SHIFT) : palloc_slowly(pages);
+}
+
+void *palloc(uint32_t num_pages) {
+    if (!CONFIG_DEBUG)
+        return palloc_any(num_pages);
+    if (num_pages != 0 && fail_here())
+        return NULL;
+    void *address = palloc_any(num_pages);
+    if (address != NULL)
+        trace_take(palloc_pfn(address), num_pages, PALLOC_PLACE());
+    return address;
 }
 
 pfn_t palloc_with(const struct palloc_request *request) {
