@@ -34,7 +34,8 @@
  * may have the level's zone as their highest. So caching never makes a request take a lower page than it would have
  * without, but for what lies in other processors' stacks.
  *
- * Before any request is refused all caches are emptied into runs, where neighbours merge, and it is tried again.
+ * Before any request is refused all caches are emptied into runs, where neighbours merge, and it is tried again, until
+ * they are found empty or it was done four times: what is free throughout a call, in caches or not, is always found.
  *
  * Locking: one lock of rank PALLOC guards runs, words, ties and counts. What the processor's own cache serves takes no
  * lock: interrupts are off, slots change by exchange, tags by bytes that nobody else writes, bits of a run by words as
@@ -129,10 +130,12 @@ static inline pfn_t take_cached(unsigned level, uint32_t pages) {
     return first;
 }
 
-/* Also when no run will do but the caches aren't empty; the lock is held. */
+/* Also when no run will do but the caches aren't empty; the lock is held. A search may let others in, whose frees then
+ * fill the caches anew: the bound keeps them from making it go on for ever. */
 static pfn_t take_hard(unsigned zone, const struct search_request *request) {
+    enum { DRAINS = 4 };
     pfn_t first = search_take(zone, request);
-    if (first == PFN_NONE && cache_drain())
+    for (unsigned drains = 0; first == PFN_NONE && drains < DRAINS && cache_drain(); drains++)
         first = search_take(zone, request);
     return first;
 }
@@ -202,11 +205,8 @@ static pfn_t traced(pfn_t first, uint32_t pages, uintptr_t place) {
 }
 
 /* All but the hot paths, in a function of its own: palloc() ends with a jump to it and saves no registers. */
-static NOT_INLINE void *palloc_slowly(uint32_t pages, uintptr_t place) {
-    if (pages != 0 && fail_here())
-        return NULL;
-    pfn_t first = pages == 1 ? take_single(pointer_level()) : take_several(pointer_level(), pages);
-    return pointer_to(traced(first, pages, place));
+static NOT_INLINE void *palloc_slowly(uint32_t pages) {
+    return pointer_to(pages == 1 ? take_single(pointer_level()) : take_several(pointer_level(), pages));
 }
 
 /* A run just popped whose bits lie in two words. */
@@ -216,7 +216,7 @@ static NOT_INLINE void *palloc_across(pfn_t first, uint32_t pages, uintptr_t sav
     return pointer_to(first);
 }
 
-/* Release builds, a length that has no stack. */
+/* A length that has no stack. */
 static NOT_INLINE void *palloc_by_lock(uint32_t pages) {
     return pages == 0 ? NULL : pointer_to(take_run(pointer_level(), pages));
 }
@@ -236,7 +236,7 @@ static NOT_INLINE void *palloc_run(uint32_t pages) {
     pfn_t first = cache_pop_run_top(stack, order);
     if (__builtin_expect(first == PFN_NONE, 0)) {
         port_interrupts_restore(saved);
-        return palloc_slowly(pages, 0);
+        return palloc_slowly(pages);
     }
     if (!bitmap_is_within(first, pages))
         return palloc_across(first, pages, saved);
@@ -247,15 +247,22 @@ static NOT_INLINE void *palloc_run(uint32_t pages) {
     return (void *)((uintptr_t)first << PAGE_SHIFT);
 }
 
-void *palloc(uint32_t num_pages) {
-    if (CONFIG_DEBUG)
-        return palloc_slowly(num_pages, PALLOC_PLACE());
-    if (num_pages != 1)
-        return palloc_run(num_pages);
+static inline void *palloc_any(uint32_t pages) {
+    if (pages != 1)
+        return palloc_run(pages);
     pfn_t pfn = take_one_hot(pointer_level());
-    if (__builtin_expect(pfn == PFN_NONE, 0))
-        return palloc_slowly(num_pages, PALLOC_PLACE());
-    return (void *)((uintptr_t)pfn << PAGE_SHIFT);
+    return __builtin_expect(pfn != PFN_NONE, 1) ? (void *)((uintptr_t)pfn << PAGE_SHIFT) : palloc_slowly(pages);
+}
+
+void *palloc(uint32_t num_pages) {
+    if (!CONFIG_DEBUG)
+        return palloc_any(num_pages);
+    if (num_pages != 0 && fail_here())
+        return NULL;
+    void *address = palloc_any(num_pages);
+    if (address != NULL)
+        trace_take(palloc_pfn(address), num_pages, PALLOC_PLACE());
+    return address;
 }
 
 pfn_t palloc_with(const struct palloc_request *request) {

@@ -58,6 +58,32 @@ TEST(palloc_search_finds_what_is_freed_behind_it) {
     expect_equal(first, FIRST);
 }
 
+/* Into a cache, which was emptied before: one page in the first search, so that there is a second, and in that one the
+ * others, which then are a run together. */
+static void free_into_cache(void) {
+    enum { IN_FIRST = 2, IN_SECOND = 10 };
+    releases++;
+    if (releases == IN_FIRST)
+        pfree(FIRST + 2, 1);
+    if (releases == IN_SECOND) {
+        pfree(FIRST, 1);
+        pfree(FIRST + 1, 1);
+    }
+}
+
+TEST(palloc_search_finds_what_is_cached_behind_it_after_the_caches_were_emptied) {
+    make_rows();
+    struct palloc_stats stats;
+    palloc_stats(&stats);
+    expect_equal(stats.cached, 0);
+    releases = 0;
+    machine_on_unlock = free_into_cache;
+    pfn_t first = take_aligned();
+    machine_on_unlock = NULL;
+    expect(releases > 10);
+    expect_equal(first, FIRST);
+}
+
 /* Frees that are of no use to it don't keep it searching for ever. */
 TEST(palloc_search_ends_whatever_is_freed_meanwhile) {
     make_rows();

@@ -78,8 +78,29 @@ static void use_shared(struct worker *worker) {
     }
 }
 
+/* Lists longer than what one lock serves. */
+static void own_list(struct worker *worker) {
+    enum { LIST_MAX = 100 };
+    pfn_t list[LIST_MAX];
+    size_t count = 1 + test_random_below(&worker->random, LIST_MAX);
+    enum frame_owner kind = test_random_below(&worker->random, 2) == 0 ? FRAME_HEAP : FRAME_POOL;
+    if (!palloc_bulk(list, count))
+        return;
+    for (size_t i = 0; i < count; i++)
+        judge_take((struct run){ list[i], 1 }, JUDGE_WORKER + worker->number);
+    frame_own_list(list, count, kind);
+    for (size_t i = 0; i < count; i++) {
+        enum frame_owner owner = frame_get(list[i]).owner;
+        require(owner == kind, "page 0x%x is the %s's", list[i], frame_owner_name(owner));
+        judge_give((struct run){ list[i], 1 }, JUDGE_WORKER + worker->number);
+    }
+    frame_disown_list(list, count, kind);
+}
+
 static void use_frames(struct worker *worker) {
     for (unsigned i = 0; i < OPERATIONS; i++) {
+        if (i % 16 == 0)
+            own_list(worker);
         struct palloc_request one = { .pages = 1 };
         struct run run = { palloc_with(&one), 1 };
         require(run.first != PFN_NONE, "no page for worker %u", worker->number);

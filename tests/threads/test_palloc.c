@@ -29,14 +29,23 @@ static struct palloc_request some_request(struct test_random *random) {
         request.align = 1u << test_random_below(random, 7);
     if (test_random_below(random, 8) == 0)
         request.limit = 1u << (10 + test_random_below(random, 11));
+    if (test_random_below(random, 8) == 0)
+        request.boundary = 1u << test_random_below(random, 11);
+    request.exact = test_random_below(random, 8) == 0;
+    if (request.exact)
+        request.at = test_random_below(random, palloc_end());
     return request;
 }
 
 static void check_place(struct run run, const struct palloc_request *request) {
     bool aligned = request->align == 0 || run.first % request->align == 0;
     bool below = request->limit == 0 || run.first + run.pages <= request->limit;
-    require(aligned && below, "palloc_with(%u pages, align 0x%x, limit 0x%x) gave page 0x%x", request->pages,
-            request->align, request->limit, run.first);
+    pfn_t crossed = run.first ^ (run.first + run.pages - 1);
+    bool inside = request->boundary == 0 || crossed < request->boundary;
+    bool there = !request->exact || run.first == request->at;
+    require(aligned && below && inside && there,
+            "palloc_with(%u pages, align 0x%x, limit 0x%x, boundary 0x%x, exact %u at 0x%x) gave page 0x%x",
+            request->pages, request->align, request->limit, request->boundary, request->exact, request->at, run.first);
 }
 
 static void take_some(struct holdings *mine, struct worker *worker) {
@@ -128,6 +137,61 @@ TEST(eight_processors_never_have_one_page) {
     in_rounds(8, traffic, interrupt);
 }
 
+/* --- Lists of pages ----------------------------------------------------------------------------------------------- */
+
+/* More than a processor's stack holds, so that they are taken from both the stack and the runs. */
+enum { LIST_MAX = 100, LISTS = 600 };
+
+static void judge_list(void (*judge)(struct run run, unsigned who), const pfn_t *list, size_t count, unsigned who) {
+    for (size_t i = 0; i < count; i++)
+        judge((struct run){ list[i], 1 }, who);
+}
+
+/* Some of a list go one by one, the others together. */
+static void pass_list(size_t count, size_t alone, unsigned who) {
+    pfn_t list[LIST_MAX];
+    if (!palloc_bulk(list, count))
+        return;
+    judge_list(judge_take, list, count, who);
+    for (size_t i = 0; i < alone; i++)
+        give((struct run){ list[i], 1 }, who);
+    judge_list(judge_give, list + alone, count - alone, who);
+    pfree_bulk(list + alone, count - alone);
+}
+
+/* A run's pages, held by its bits, go as a list, from the last to the first. */
+static void pass_run(uint32_t pages, unsigned who) {
+    const struct palloc_request request = { .pages = pages };
+    struct run run = take(&request);
+    pfn_t list[LIST_MAX];
+    if (run.first == PFN_NONE)
+        return;
+    judge_take(run, who);
+    for (uint32_t i = 0; i < pages; i++)
+        list[i] = run.first + pages - 1 - i;
+    judge_give(run, who);
+    pfree_bulk(list, pages);
+}
+
+static void pass_lists(struct worker *worker) {
+    for (unsigned i = 0; i < LISTS; i++) {
+        uint32_t count = 1 + test_random_below(&worker->random, LIST_MAX);
+        if (test_random_below(&worker->random, 4) == 0)
+            pass_run(count, JUDGE_WORKER + worker->number);
+        else
+            pass_list(count, test_random_below(&worker->random, count + 1), JUDGE_WORKER + worker->number);
+    }
+}
+
+static void interrupt_with_lists(struct worker *worker) {
+    pass_list(1 + test_random_below(&worker->interrupt_random, 8), worker->number % 2,
+              JUDGE_INTERRUPT + worker->number);
+}
+
+TEST(lists_of_pages_are_taken_and_freed_by_all_processors_at_once) {
+    in_rounds(4, pass_lists, interrupt_with_lists);
+}
+
 /* --- Freed by another --------------------------------------------------------------------------------------------- */
 
 enum { BOXES = 64, LETTERS = 6000, LETTER_SHIFT = 6, LETTER_PAGES_MAX = (1 << LETTER_SHIFT) - 1 };
@@ -213,6 +277,46 @@ TEST(processors_that_only_take_get_every_page_between_them) {
         expect_equal(free_pages(), 0);
         audit_all();
         threads_run(threads, give_all);
+        expect_equal(free_pages(), there);
+        audit_all();
+    }
+}
+
+/* A list that can't be had whole is refused, and what was taken of it goes back, whoever needs it by then. */
+static void take_all_by_lists(struct worker *worker) {
+    pfn_t list[LIST_MAX];
+    unsigned *count = &taken[worker->number];
+    for (size_t size = LIST_MAX; size > 0;) {
+        require(*count + size <= SHARE_MAX, "worker %u got over %u pages", worker->number, SHARE_MAX);
+        if (!palloc_bulk(list, size)) {
+            size /= 2;
+            continue;
+        }
+        judge_list(judge_take, list, size, JUDGE_WORKER + worker->number);
+        for (size_t i = 0; i < size; i++)
+            shares[worker->number][(*count)++] = list[i];
+    }
+}
+
+static void give_all_by_lists(struct worker *worker) {
+    unsigned *count = &taken[worker->number];
+    judge_list(judge_give, shares[worker->number], *count, JUDGE_WORKER + worker->number);
+    pfree_bulk(shares[worker->number], *count);
+    *count = 0;
+}
+
+TEST(a_list_that_is_refused_leaves_every_page_to_be_had) {
+    size_t there = free_pages();
+    for (unsigned threads = 2; threads <= THREADS_MAX; threads *= 2) {
+        threads_run(threads, take_all_by_lists);
+        take_all_as(THREADS_MAX); /* what one was refused while another had it in vain */
+        size_t sum = taken[THREADS_MAX];
+        for (unsigned i = 0; i < threads; i++)
+            sum += taken[i];
+        expect_equal(sum, there);
+        audit_all();
+        threads_run(threads, give_all_by_lists);
+        give_all_as(THREADS_MAX);
         expect_equal(free_pages(), there);
         audit_all();
     }
