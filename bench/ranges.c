@@ -1,4 +1,5 @@
-/* Ranges, most in a task's context, where a hundred thousand have room on i386 too; and pages behind them, in the kernel's.
+/* Ranges, most in a task's context, where a hundred thousand have room on i386 too; and pages behind them, in the
+ * kernel's.
  *
  *     valloc-K      K pages taken and given back in the kernel's context, few enough to be a short range
  *     valloc-K@N    K pages taken and given back while N ranges live
