@@ -25,6 +25,7 @@ help:
 ## make test         everything that must hold; make test FILTER=word: the steps whose name contains the word
 ## make test-long    the same with longer fuzzing and larger machines
 ## make bench        measure, print a table, draw it (build/bench.svg), write build/bench.tsv
+## make bench-linux  the programs that measure, on this kernel and on Debian's Linux, side by side
 ## make lib          libxelixmm.a and libxelixboot.a
 ## make kernel       the reference kernel
 ## make archive      the programs of ring 3, as the archive that the kernel takes as a module
@@ -231,6 +232,13 @@ $(ARCHIVE): $(addprefix $(U)/,$(USER_NAMES) $(addprefix $(SYMBOLS_FLAVOUR)/,init
 		$(foreach name,$(TOUR_PROGRAMS),bin/$(name)=$(U)/$(SYMBOLS_FLAVOUR)/$(name)) \
 		$(foreach name,$(USER_NAMES),bin/$(name)=$(U)/$(name)) $(foreach flavour,$(USER_FLAVOURS),bin/$(flavour)/no_program=LICENSE)
 
+# What Linux boots with in tools/bench-linux: the programs that our kernel runs, and one that starts them.
+LINUX_ARCHIVE := build/linux/$(ARCH)/linux.cpio
+linux-archive: $(LINUX_ARCHIVE)
+$(LINUX_ARCHIVE): $(addprefix $(U)/$(SYMBOLS_FLAVOUR)/,linux_init measure) tools/archive
+	@mkdir -p $(@D)
+	tools/archive $@ init=$(U)/$(SYMBOLS_FLAVOUR)/linux_init bin/measure=$(U)/$(SYMBOLS_FLAVOUR)/measure
+
 user-on-linux: $(ARCHIVE)
 	@tools/user-on-linux $(ARCHIVE)
 
@@ -361,6 +369,11 @@ bench:
 	@tools/deps bench
 	@tools/bench
 
+bench-linux:
+	@tools/deps run
+	@tools/deps linux
+	@tools/bench-linux
+
 # The linker script includes image.ld by its path from the tree's root; installed, it holds it.
 INSTALLED := $(DESTDIR)$(PREFIX)
 install: lib
@@ -384,7 +397,7 @@ compile_commands.json: FORCE
 clean:
 	rm -rf build compile_commands.json
 
-.PHONY: help run test test-long bench lib kernel user archive user-on-linux closure iso examples host-test host-build fuzz fuzz-build headers layers install \
+.PHONY: help run test test-long bench bench-linux lib kernel user archive linux-archive user-on-linux closure iso examples host-test host-build fuzz fuzz-build headers layers install \
 	format format-check clean FORCE
 
 -include $(shell find $(B) $(H) $(T) $(F) $(M) -name '*.d' 2>/dev/null)
