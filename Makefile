@@ -173,7 +173,12 @@ endef
 KERNEL := $(B)/xelix
 KERNEL_OBJECTS := $(call OBJECTS,$(B),$(KERNEL_SOURCES))
 
-kernel: $(KERNEL)
+# gdb loads what is called so by itself.
+kernel: $(KERNEL) $(KERNEL)-gdb.py
+$(KERNEL)-gdb.py: tools/xelix-gdb.py tools/xelix_mm.py
+	@mkdir -p $(@D)
+	cp tools/xelix_mm.py $(@D)
+	cp $< $@
 $(KERNEL).list: LIST = $(KERNEL_OBJECTS)
 $(KERNEL): $(KERNEL_OBJECTS) $(ARCHIVES) $(KERNEL).list arch/x86/$(ARCH)/kernel.ld tools/symbols.sh tools/closure
 	@tools/closure $(filter %.o,$^) $(ARCHIVES)

@@ -32,8 +32,8 @@ END {
         printf "%-34s %7s %8d %s %9d %6s %6d %9d %9d %6s\n", title[name], goal[name], ours, mark, theirs,
             ratio(ours, theirs), pages[name], rest, their_rest, ratio(rest, their_rest)
     }
-    printf "* without the pages cleared or copied: %d to clear and %d to copy one with us, %d with Linux.\n", clear, copy,
-        linux_page
+    printf "* without the pages cleared or copied: %d to clear and %d to copy one with us, %d with Linux.\n",
+        clear, copy, linux_page
     printf "+ a goal is reached, ! it isn't: %d of %d are.\n", reached, goals
     exit missing
 }
