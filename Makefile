@@ -25,6 +25,7 @@ help:
 ## make test         everything that must hold; make test FILTER=word: the steps whose name contains the word
 ## make test-long    the same with longer fuzzing and larger machines
 ## make bench        measure, print a table, draw it (build/bench.svg), write build/bench.tsv
+## make bench-linux  the programs that measure, on this kernel and on Debian's Linux, side by side
 ## make lib          libxelixmm.a and libxelixboot.a
 ## make kernel       the reference kernel
 ## make archive      the programs of ring 3, as the archive that the kernel takes as a module
@@ -172,7 +173,12 @@ endef
 KERNEL := $(B)/xelix
 KERNEL_OBJECTS := $(call OBJECTS,$(B),$(KERNEL_SOURCES))
 
-kernel: $(KERNEL)
+# gdb loads what is called so by itself.
+kernel: $(KERNEL) $(KERNEL)-gdb.py
+$(KERNEL)-gdb.py: tools/xelix-gdb.py tools/xelix_mm.py
+	@mkdir -p $(@D)
+	cp tools/xelix_mm.py $(@D)
+	cp $< $@
 $(KERNEL).list: LIST = $(KERNEL_OBJECTS)
 $(KERNEL): $(KERNEL_OBJECTS) $(ARCHIVES) $(KERNEL).list arch/x86/$(ARCH)/kernel.ld tools/symbols.sh tools/closure
 	@tools/closure $(filter %.o,$^) $(ARCHIVES)
@@ -230,6 +236,13 @@ $(ARCHIVE): $(addprefix $(U)/,$(USER_NAMES) $(addprefix $(SYMBOLS_FLAVOUR)/,init
 	tools/archive $@ init=$(U)/$(SYMBOLS_FLAVOUR)/init bin/$(SYMBOLS_FLAVOUR)/kernel_symbols=$(B)/user/kernel_symbols \
 		$(foreach name,$(TOUR_PROGRAMS),bin/$(name)=$(U)/$(SYMBOLS_FLAVOUR)/$(name)) \
 		$(foreach name,$(USER_NAMES),bin/$(name)=$(U)/$(name)) $(foreach flavour,$(USER_FLAVOURS),bin/$(flavour)/no_program=LICENSE)
+
+# What Linux boots with in tools/bench-linux: the programs that our kernel runs, and one that starts them.
+LINUX_ARCHIVE := build/linux/$(ARCH)/linux.cpio
+linux-archive: $(LINUX_ARCHIVE)
+$(LINUX_ARCHIVE): $(addprefix $(U)/$(SYMBOLS_FLAVOUR)/,linux_init measure) tools/archive
+	@mkdir -p $(@D)
+	tools/archive $@ init=$(U)/$(SYMBOLS_FLAVOUR)/linux_init bin/measure=$(U)/$(SYMBOLS_FLAVOUR)/measure
 
 user-on-linux: $(ARCHIVE)
 	@tools/user-on-linux $(ARCHIVE)
@@ -361,6 +374,11 @@ bench:
 	@tools/deps bench
 	@tools/bench
 
+bench-linux:
+	@tools/deps run
+	@tools/deps linux
+	@tools/bench-linux
+
 # The linker script includes image.ld by its path from the tree's root; installed, it holds it.
 INSTALLED := $(DESTDIR)$(PREFIX)
 install: lib
@@ -384,7 +402,7 @@ compile_commands.json: FORCE
 clean:
 	rm -rf build compile_commands.json
 
-.PHONY: help run test test-long bench lib kernel user archive user-on-linux closure iso examples host-test host-build fuzz fuzz-build headers layers install \
+.PHONY: help run test test-long bench bench-linux lib kernel user archive linux-archive user-on-linux closure iso examples host-test host-build fuzz fuzz-build headers layers install \
 	format format-check clean FORCE
 
 -include $(shell find $(B) $(H) $(T) $(F) $(M) -name '*.d' 2>/dev/null)

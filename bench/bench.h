@@ -54,6 +54,7 @@ const char *bench_ours(void);
 void bench_pages(void);  /* palloc and the yardsticks */
 void bench_ranges(void); /* valloc, pvalloc, mappings */
 void bench_tasks(void);  /* leases, areas */
+void bench_copies(void); /* clearing and copying a page */
 
 struct heap_allocator;
 void bench_heap(const struct heap_allocator *who);

@@ -55,5 +55,6 @@ void bench_library(const char *filter) {
     if (all) {
         bench_ranges();
         bench_tasks();
+        bench_copies();
     }
 }

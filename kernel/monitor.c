@@ -1,4 +1,4 @@
-/* A line is a command and at most one argument. Commands stand in one table, which `help` prints. */
+/* A line is a command and what it is about. Commands stand in one table, which `help` prints. */
 #include <kernel/monitor.h>
 #include <base/string.h>
 #include <kernel/run.h>
@@ -115,12 +115,26 @@ static void do_run(const char *argument) {
         run_list();
 }
 
+/* ADDRESS, or ADDRESS NUMBER. */
 static void do_explain(const char *argument) {
+    char first[LINE_MAX];
     uintptr_t address;
-    if (read_address(argument, &address))
-        explain_address(address, console_print);
+    uint32_t number = 0;
+    size_t length = 0;
+    for (; argument[length] != '\0' && argument[length] != ' '; length++)
+        first[length] = argument[length];
+    first[length] = '\0';
+    const char *rest = argument + length;
+    while (*rest == ' ')
+        rest++;
+    if (!read_address(first, &address))
+        console_print("'%s' is no hexadecimal address of this machine's width\n", first);
+    else if (*rest != '\0' && !read_decimal(rest, &number))
+        console_print("'%s' is no context's number\n", rest);
+    else if (context_by_number(number) == NULL)
+        console_print("there is no context %u; ranges shows them all\n", (unsigned)number);
     else
-        console_print("'%s' is no hexadecimal address of this machine's width\n", argument);
+        explain_in(context_by_number(number), address, console_print);
 }
 
 static void do_tour(const char *argument) {
@@ -150,7 +164,8 @@ static const struct {
     { "leases", "", "task memory that the kernel sees now", do_leases },
     { "tasks", "", "tasks, their contexts and tables", do_tasks },
     { "run", "[PROGRAM]", "a program of the archive with its words; alone: what there is", do_run },
-    { "explain", "ADDRESS", "what is at a virtual address (hexadecimal)", do_explain },
+    { "explain", "ADDRESS [NUMBER]", "what is at a virtual address (hexadecimal), of the kernel or another context",
+      do_explain },
     { "tour", "", "every published name once, with what it did", do_tour },
     { "test", "[NAME]", "the tests whose name contains NAME", do_test },
     { "quit", "", "power off", do_quit },
@@ -160,7 +175,7 @@ enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 static void do_help(const char *argument) {
     (void)argument;
     for (size_t i = 0; i < COMMANDS; i++)
-        console_print("  %-8s %-9s %s\n", commands[i].name, commands[i].argument, commands[i].meaning);
+        console_print("  %-8s %-16s %s\n", commands[i].name, commands[i].argument, commands[i].meaning);
 }
 
 /* --- Lines -------------------------------------------------------------------------------------------------------- */

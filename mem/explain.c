@@ -5,6 +5,8 @@
 #include <mem/init.h>
 #include <mem/kmalloc.h>
 #include <mem/lease.h>
+#include <mem/paging_levels.h>
+#include <mem/palloc_trace.h>
 
 static const char *area_of(uintptr_t address) {
     const struct mem_layout *layout = &mem_layout;
@@ -55,6 +57,15 @@ static void print_range(const struct found *found, uintptr_t page, explain_print
         print("  likely mistake: access past the %s of the range\n", page < range->first ? "beginning" : "end");
 }
 
+/* Each level's entry: where a translation ends, and what the processor reads there. */
+static void print_levels(struct context *context, uintptr_t address, explain_print *print) {
+    struct paging_level list[GEOMETRY_LEVELS];
+    unsigned count = paging_levels(&context->tables, address, list);
+    for (unsigned i = 0; i < count; i++)
+        print("  level %u: entry %u of the table in page %#x is %#llx%s\n", list[i].level, list[i].index, list[i].table,
+              (unsigned long long)list[i].entry, arch_entry_present(list[i].entry) ? "" : ", not present");
+}
+
 static void print_attributes(const struct paging_entry *entry, explain_print *print) {
     unsigned attributes = entry->attributes;
     print("  translation: page %#x, %zu KiB, read%s%s%s%s%s%s\n", entry->pfn, entry->bytes >> 10,
@@ -81,6 +92,13 @@ static void print_object(uintptr_t address, const struct kmalloc_object *object,
         print("  likely mistake: access past the %s of the block\n", before ? "beginning" : "end");
 }
 
+static void print_lease(const struct lease_info *lease, explain_print *print) {
+    print("  lease: number %u, %zu bytes at %#zx of context %u (%s), seen at %#zx, to %s, opened at %#zx\n",
+          (unsigned)lease->number, lease->bytes, (size_t)lease->address, (unsigned)lease->context_number,
+          lease->context_name, (size_t)(uintptr_t)lease->pointer, lease->access == LEASE_WRITE ? "write" : "read",
+          (size_t)lease->place);
+}
+
 /* What the heap and the leases know of an address in the kernel's context. */
 static void print_block(uintptr_t address, explain_print *print) {
     struct kmalloc_object object;
@@ -88,16 +106,48 @@ static void print_block(uintptr_t address, explain_print *print) {
     if (kmalloc_find(address, &object) || kmalloc_find_beside(address, &object))
         print_object(address, &object, print);
     if (lease_find(address, &lease))
-        print("  lease: number %u, %zu bytes at %#zx of context %s, to %s, opened at %#zx\n", (unsigned)lease.number,
-              lease.bytes, (size_t)lease.address, lease.context_name, lease.access == LEASE_WRITE ? "write" : "read",
-              (size_t)lease.place);
+        print_lease(&lease, print);
+}
+
+/* The leases on a page of a task's. The task may have unmapped it since they were opened. */
+static void print_leases_on(const struct context *context, uintptr_t page, explain_print *print) {
+    struct lease_info lease = { .number = 0 };
+    while (lease_next(lease.number, &lease))
+        if (lease.context_number == context->number && page >= page_number(lease.address) &&
+            page <= page_number(lease.address + lease.bytes - 1))
+            print_lease(&lease, print);
+}
+
+/* The pieces of RAM that a page lies between. */
+static void print_no_ram(pfn_t pfn, explain_print *print) {
+    struct extent extent;
+    size_t i = 0;
+    pfn_t below = 0;
+    while (palloc_ram(i, &extent) && extent.end <= pfn) {
+        below = extent.end;
+        i++;
+    }
+    if (palloc_ram(i, &extent))
+        print("  frame: page %#x, not RAM that was given to us: that ends at page %#x, and begins again at %#x\n", pfn,
+              below, extent.first);
+    else
+        print("  frame: page %#x, not RAM that was given to us: that ends at page %#x\n", pfn, below);
 }
 
 void explain_frame(pfn_t pfn, explain_print *print) {
     struct frame frame = frame_get(pfn);
-    print("  frame: page %#x, %s%s, %u mappings (%u writable, %u executable), %u pins\n", pfn,
-          frame_owner_name(frame.owner), frame.held ? ", held by palloc's caller" : "",
-          frame.owner == FRAME_TABLE ? 0 : frame.mappings, frame.writable, frame.executable, frame.pins);
+    char who[64];
+    if (frame.owner == FRAME_NOT_RAM) {
+        print_no_ram(pfn, print);
+        return;
+    }
+    trace_describe(pfn, who, sizeof(who));
+    if (frame.owner == FRAME_TABLE)
+        print("  frame: page %#x, %s, %u entries in use%s\n", pfn, frame_owner_name(frame.owner), frame.mappings, who);
+    else
+        print("  frame: page %#x, %s%s, %u mappings (%u writable, %u executable), %u pins%s\n", pfn,
+              frame_owner_name(frame.owner), frame.held ? ", held by palloc's caller" : "", frame.mappings,
+              frame.writable, frame.executable, frame.pins, who);
 }
 
 void explain_in(struct context *context, uintptr_t address, explain_print *print) {
@@ -113,8 +163,11 @@ void explain_in(struct context *context, uintptr_t address, explain_print *print
         struct found found = find_range(context, page);
         print_range(&found, page, print);
     }
-    if (!context->task)
+    if (context->task)
+        print_leases_on(context, page, print);
+    else
         print_block(address, print);
+    print_levels(context, address, print);
     struct paging_entry entry;
     if (!paging_find(&context->tables, address, &entry)) {
         print("  translation: none\n");
