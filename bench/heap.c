@@ -3,6 +3,7 @@
  *     heap-B             B bytes taken and given back at once: the hot pair
  *     heap-page          the same with a page, page-aligned
  *     heap-large         the same with 64 KiB
+ *     heap-cache         an object of 64 bytes taken from a cache of its own and given back
  *     heap-batch-alloc   one of 10,000 blocks of 64 bytes taken
  *     heap-batch-free    and given back, in random order
  *     heap-random        20,000 blocks of 8 to 4096 bytes (uniform) live, a random one given back, another taken: one
@@ -117,6 +118,11 @@ static void measure_pairs(const struct heap_allocator *who) {
     }
     measure_page(who);
     measure_pair(who, "heap-large", LARGE_BYTES);
+}
+
+void bench_heap_cache(const struct heap_allocator *objects) {
+    measure_pair(&heap_harness, "heap-cache", CACHE_BYTES);
+    measure_pair(objects, "heap-cache", CACHE_BYTES);
 }
 
 /* --- A batch ----------------------------------------------------------------------------------------------------- */
