@@ -231,7 +231,7 @@ void frame_disown_list(const pfn_t *list, size_t count, enum frame_owner owner) 
     }
 }
 
-uint32_t frame_table_entries(pfn_t pfn, int change) {
+uint32_t frame_table_entries_checked(pfn_t pfn, int change) {
     uint32_t entries = FRAME_MAPPINGS_MAX;
     palloc_lock();
     union palloc_word *word = palloc_state(pfn) == PALLOC_TIED ? palloc_word(pfn) : NULL;

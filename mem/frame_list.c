@@ -83,19 +83,53 @@ static inline pfn_t page_at(const struct pages *pages, size_t index) {
 
 static inline bool is_run(const struct pages *pages, size_t done, size_t count) {
     pfn_t first = page_at(pages, done);
-    if (pages->list != NULL)
-        for (size_t i = 1; i < count; i++)
-            if (pages->list[done + i] != first + (pfn_t)i)
-                return false;
-    return count > 1 && first <= PFN_NONE - (pfn_t)count;
+    if (count == 1 || first > PFN_NONE - (pfn_t)count)
+        return false;
+    for (size_t i = 1; pages->list != NULL && i < count; i++)
+        if (pages->list[done + i] != first + (pfn_t)i)
+            return false;
+    return true;
 }
 
 /* Whether `count` tags from a page on are all `tag`. They are ready. */
 static inline bool tags_are(pfn_t first, size_t count, uint8_t tag) {
-    uint8_t differs = 0;
-    for (size_t i = 0; i < count; i++)
-        differs |= (uint8_t)(palloc_tables.tags[first + i] ^ tag);
+    const uint8_t *at = &palloc_tables.tags[first], *end = at + count;
+    const uintptr_t all = ~(uintptr_t)0 / UINT8_MAX * tag;
+    uintptr_t differs = 0;
+    for (; (size_t)(end - at) >= sizeof(all); at += sizeof(all)) {
+        uintptr_t tags;
+        __builtin_memcpy(&tags, at, sizeof(tags));
+        differs |= tags ^ all;
+    }
+    for (; at < end; at++)
+        differs |= (uintptr_t)(*at ^ tag);
     return differs == 0;
+}
+
+static inline bool words_are(pfn_t first, size_t count, uint64_t value) {
+    const union palloc_word *at = &palloc_tables.words[first], *end = at + count;
+    uint64_t any = value, all = value;
+    for (; end - at >= 4; at += 4) {
+        any |= at[0].frame | at[1].frame | at[2].frame | at[3].frame;
+        all &= at[0].frame & at[1].frame & at[2].frame & at[3].frame;
+    }
+    for (; at < end; at++) {
+        any |= at->frame;
+        all &= at->frame;
+    }
+    return any == all;
+}
+
+static inline void words_write(pfn_t first, size_t count, uint64_t value) {
+    union palloc_word *at = &palloc_tables.words[first], *end = at + count;
+    for (; end - at >= 4; at += 4) {
+        at[0].frame = value;
+        at[1].frame = value;
+        at[2].frame = value;
+        at[3].frame = value;
+    }
+    for (; at < end; at++)
+        at->frame = value;
 }
 
 static bool map_run(pfn_t first, size_t count, const struct step *step) {
@@ -104,8 +138,7 @@ static bool map_run(pfn_t first, size_t count, const struct step *step) {
         !bitmap_clear_run(palloc_tables.held, first, (uint32_t)count))
         return false;
     memset(&palloc_tables.tags[first], TAG_HELD_TIED, count);
-    for (size_t i = 0; i < count; i++)
-        palloc_tables.words[first + i].frame = step->fresh;
+    words_write(first, count, step->fresh);
     palloc_tables.tied += count;
     frame_tied_pages[FRAME_CALLER] += count;
     return true;
@@ -113,12 +146,8 @@ static bool map_run(pfn_t first, size_t count, const struct step *step) {
 
 static bool unmap_run(pfn_t first, size_t count, const struct step *step) {
     pfn_t last = first + (pfn_t)count - 1;
-    uint64_t differs = 0;
-    if (!tag_is_ready(first) || !tag_is_ready(last) || !tags_are(first, count, TAG_HELD_TIED))
-        return false;
-    for (size_t i = 0; i < count; i++)
-        differs |= palloc_tables.words[first + i].frame ^ step->fresh;
-    if (differs != 0)
+    if (!tag_is_ready(first) || !tag_is_ready(last) || !tags_are(first, count, TAG_HELD_TIED) ||
+        !words_are(first, count, step->fresh))
         return false;
     memset(&palloc_tables.tags[first], TAG_NONE, count);
     bool set = bitmap_set_run(palloc_tables.held, first, (uint32_t)count);
@@ -191,11 +220,11 @@ static void unmap_pages(const struct pages *pages, size_t count, unsigned attrib
     bool quick = is_plain(attributes);
     for (size_t done = 0, part; done < count; done += part) {
         part = batch_of(done, count);
-        palloc_lock();
+        lock_take(&palloc_tables.lock);
         if (!quick || !is_run(pages, done, part) || !unmap_run(page_at(pages, done), part, &step))
             for (size_t i = done; i < done + part; i++)
                 unmap_one(page_at(pages, i), attributes, &step, quick, place);
-        palloc_unlock();
+        lock_release(&palloc_tables.lock);
     }
 }
 
@@ -206,7 +235,7 @@ static int map_pages(const struct pages *pages, size_t count, unsigned attribute
     int error = 0;
     while (error == 0 && done < count) {
         size_t end = done + batch_of(done, count);
-        palloc_lock();
+        lock_take(&palloc_tables.lock);
         if (quick && is_run(pages, done, end - done) && map_run(page_at(pages, done), end - done, &step))
             done = end;
         for (; done < end; done++) {
@@ -214,7 +243,7 @@ static int map_pages(const struct pages *pages, size_t count, unsigned attribute
             if (error != 0)
                 break;
         }
-        palloc_unlock();
+        lock_release(&palloc_tables.lock);
     }
     if (error != 0)
         unmap_pages(pages, done, attributes, place);
@@ -247,13 +276,13 @@ static size_t remap_list(const pfn_t *list, size_t count, unsigned old_attribute
     size_t done = 0;
     while (*error == 0 && done < count) {
         size_t end = done + batch_of(done, count);
-        palloc_lock();
+        lock_take(&palloc_tables.lock);
         for (; done < end; done++) {
             *error = remap_one(list[done], old_attributes, new_attributes, place);
             if (*error != 0)
                 break;
         }
-        palloc_unlock();
+        lock_release(&palloc_tables.lock);
     }
     return done;
 }
@@ -265,4 +294,21 @@ int frame_remap_list(const pfn_t *list, size_t count, unsigned old_attributes, u
         done = remap_list(list, done, new_attributes, old_attributes, PALLOC_PLACE(), &back);
     require(back == 0, "frame_remap: page %#x refuses the rights that it had", list[done]);
     return error;
+}
+
+/* --- Entries of tables -------------------------------------------------------------------------------------------- */
+
+uint32_t frame_table_entries(pfn_t pfn, int change) {
+    bool known = false;
+    uint32_t entries = 0;
+    lock_take(&palloc_tables.lock);
+    if (tag_is_ready(pfn) && tag_get(pfn) == TAG_TIED) {
+        uint64_t *word = &palloc_tables.words[pfn].frame;
+        entries = (uint32_t)(*word >> MAPPINGS_SHIFT & FRAME_MAPPINGS_MAX) + (uint32_t)change;
+        known = (*word & WORD_OWNER) == (uint64_t)FRAME_TABLE << OWNER_SHIFT && entries <= FRAME_MAPPINGS_MAX;
+        if (known)
+            *word += (uint64_t)(int64_t)change << MAPPINGS_SHIFT;
+    }
+    lock_release(&palloc_tables.lock);
+    return known ? entries : frame_table_entries_checked(pfn, change);
 }

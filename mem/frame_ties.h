@@ -16,6 +16,9 @@ int frame_map_locked(pfn_t pfn, unsigned attributes, uintptr_t place);
 void frame_unmap_locked(const char *call, pfn_t pfn, unsigned attributes, uintptr_t place);
 int frame_remap_locked(const char *call, pfn_t pfn, unsigned old_attributes, unsigned new_attributes, uintptr_t place);
 
+/* frame_table_entries() of any page and any change. Takes the lock. */
+uint32_t frame_table_entries_checked(pfn_t pfn, int change);
+
 #ifdef __cplusplus
 }
 #endif

@@ -77,23 +77,46 @@ static bool is_empty_table(pfn_t table) {
 
 static size_t retire_leaves(arch_entry_t *at, size_t count) {
     size_t retired = 0;
-    for (size_t i = 0; i < count; i++)
-        if (arch_entry_present(arch_entry_read(&at[i]))) {
-            arch_entry_retire(&at[i]);
-            retired++;
-        }
+    for (const arch_entry_t *end = at + count; at < end; at++)
+        arch_entry_retire(at, &retired);
     return retired;
 }
 
-/* Leaves of one kind have their pages let go together. */
+/* How many entries from `at` on, which is retired, are retired, of one kind, and show consecutive pages. */
+static size_t retired_run(const arch_entry_t *at, size_t count) {
+    const arch_entry_t step = PAGE_SIZE, by_itself = PTE_ACCESSED | PTE_DIRTY;
+    arch_entry_t next = arch_entry_read(at) & ~by_itself;
+    size_t run = 0;
+    for (; count - run >= 4; run += 4, next += 4 * step) {
+        arch_entry_t differs = (arch_entry_read(&at[run]) ^ next) | (arch_entry_read(&at[run + 1]) ^ (next + step)) |
+                               (arch_entry_read(&at[run + 2]) ^ (next + 2 * step)) |
+                               (arch_entry_read(&at[run + 3]) ^ (next + 3 * step));
+        if ((differs & ~by_itself) != 0)
+            break;
+    }
+    for (; run < count && (arch_entry_read(&at[run]) & ~by_itself) == next; run++)
+        next += step;
+    return run;
+}
+
+/* Runs are let go as such; single pages are noted, and those of one kind let go together. */
 static void bury_leaves(arch_entry_t *at, size_t count) {
+    enum { SHORT = 8 };
     pfn_t list[NOTED];
-    size_t noted = 0;
+    size_t noted = 0, run;
     arch_entry_t kind = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i += run) {
         arch_entry_t entry = arch_entry_read(&at[i]);
+        run = 1;
         if (entry == 0 || arch_entry_present(entry))
             continue;
+        run = retired_run(&at[i], count - i);
+        if (run == count || run >= SHORT) {
+            memset(&at[i], 0, run * sizeof(entry));
+            frame_unmap_run(arch_entry_pfn(entry), run, attributes_of(entry));
+            continue;
+        }
+        run = 1;
         if (noted == NOTED || kind_of(entry) != kind) {
             frame_unmap_list(list, noted, attributes_of(kind));
             noted = 0;
@@ -102,7 +125,8 @@ static void bury_leaves(arch_entry_t *at, size_t count) {
         list[noted++] = arch_entry_pfn(entry);
         arch_entry_fill(&at[i], 0);
     }
-    frame_unmap_list(list, noted, attributes_of(kind));
+    if (noted > 0)
+        frame_unmap_list(list, noted, attributes_of(kind));
 }
 
 /* True if the entry went from present to retired. */
@@ -324,9 +348,12 @@ static int map_span(struct paging *tables, struct span span, const struct source
 }
 
 static bool are_zero(const arch_entry_t *at, size_t count) {
+    const arch_entry_t *end = at + count;
     arch_entry_t any = 0;
-    for (size_t i = 0; i < count; i++)
-        any |= at[i];
+    for (; end - at >= 4; at += 4)
+        any |= at[0] | at[1] | at[2] | at[3];
+    for (; at < end; at++)
+        any |= *at;
     return any == 0;
 }
 

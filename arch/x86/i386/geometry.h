@@ -51,12 +51,6 @@ static inline void arch_entry_fill(uint64_t *at, uint64_t value) {
     half[0] = (uint32_t)value;
 }
 
-/* Makes an entry that is present not present, and leaves the rest of it. */
-static inline void arch_entry_retire(uint64_t *at) {
-    volatile uint32_t *half = (volatile uint32_t *)(void *)at;
-    half[0] &= ~(uint32_t)1;
-}
-
 /* Accessed and dirty bits, all in the low half, are the only bits that a processor changes by itself, and writers are
  * excluded by a lock: two loads can't mix two entries. */
 static inline uint64_t arch_entry_read(const uint64_t *at) {

@@ -47,11 +47,6 @@ static inline void arch_entry_fill(uint64_t *at, uint64_t value) {
     arch_entry_write(at, value);
 }
 
-/* Makes an entry that is present not present, and leaves the rest of it. */
-static inline void arch_entry_retire(uint64_t *at) {
-    arch_entry_write(at, *at & ~(uint64_t)1);
-}
-
 static inline uint64_t arch_entry_read(const uint64_t *at) {
     return __atomic_load_n(at, __ATOMIC_ACQUIRE);
 }
