@@ -27,30 +27,13 @@
 #include <base/check.h>
 #include <base/fmt.h>
 #include <mem/frame.h>
+#include <mem/frame_ties.h>
+#include <mem/frame_word.h>
 
 /* Pages of a list that are seen to with the lock held, so with interrupts off. */
 enum { FRAME_BATCH = 64 };
 
-static size_t tied_pages[FRAME_OWNERS]; /* by owner; guarded by palloc's lock */
-
-enum {
-    OWNER_SHIFT = 0,
-    OWNER_BITS = 4,
-    TYPE_SHIFT = 4,
-    TYPE_BITS = 2,
-    MAPPINGS_SHIFT = 6,
-    MAPPINGS_BITS = 22,
-    TYPED_SHIFT = 28,
-    TYPED_BITS = 22,
-    PINS_SHIFT = 50,
-    PINS_BITS = 12,
-};
-
-enum type {
-    TYPE_NONE,
-    TYPE_WRITABLE,
-    TYPE_EXECUTABLE,
-};
+size_t frame_tied_pages[FRAME_OWNERS];
 
 const char *frame_owner_name(enum frame_owner owner) {
     static const char *const names[FRAME_OWNERS] = {
@@ -116,7 +99,7 @@ static bool kept_by_counts(const struct frame *frame) {
 static void store(pfn_t pfn, const struct frame *frame, uintptr_t place) {
     bool tied = palloc_state(pfn) != PALLOC_HELD;
     bool ties = !kept_by_counts(frame) || frame->mappings > 0 || frame->pins > 0;
-    tied_pages[frame->owner] += (size_t)ties - (size_t)tied;
+    frame_tied_pages[frame->owner] += (size_t)ties - (size_t)tied;
     if (ties && !tied)
         palloc_tie(pfn);
     if (ties)
@@ -153,7 +136,7 @@ static void enter(const struct bootmap *map, enum bootmap_type type, enum frame_
     for (size_t index = 0; bootmap_next(map, &index, type, &extent);) {
         for (pfn_t pfn = extent.first; pfn < extent.end; pfn++)
             palloc_word(pfn)->frame = pack(&frame);
-        tied_pages[owner] += extent.end - extent.first;
+        frame_tied_pages[owner] += extent.end - extent.first;
     }
 }
 
@@ -164,7 +147,7 @@ static bool may_reclaim(pfn_t pfn) {
 
 static void reclaimed(pfn_t first, size_t pages) {
     (void)first;
-    tied_pages[FRAME_LOADER] -= pages;
+    frame_tied_pages[FRAME_LOADER] -= pages;
 }
 
 void frame_init(const struct bootmap *map) {
@@ -173,7 +156,7 @@ void frame_init(const struct bootmap *map) {
                                                      .reclaimed = reclaimed };
     palloc_lock();
     for (unsigned i = 0; i < FRAME_OWNERS; i++)
-        tied_pages[i] = 0;
+        frame_tied_pages[i] = 0;
     enter(map, BOOTMAP_KERNEL, FRAME_KERNEL);
     enter(map, BOOTMAP_METADATA, FRAME_METADATA);
     enter(map, BOOTMAP_LOADER, FRAME_LOADER);
@@ -195,7 +178,7 @@ static void own(const char *call, pfn_t pfn, enum frame_owner owner) {
     palloc_tie(pfn);
     palloc_drop_hold(pfn);
     palloc_word(pfn)->frame = pack(&frame);
-    tied_pages[owner]++;
+    frame_tied_pages[owner]++;
 }
 
 static void disown(const char *call, pfn_t pfn, enum frame_owner owner, uintptr_t place) {
@@ -204,7 +187,7 @@ static void disown(const char *call, pfn_t pfn, enum frame_owner owner, uintptr_
         refuse(call, pfn, "it doesn't belong to the owner that gives it back");
     if (frame.mappings > 0 || frame.pins > 0)
         refuse(call, pfn, "it is still in use");
-    tied_pages[owner]--;
+    frame_tied_pages[owner]--;
     palloc_untie(pfn, place);
 }
 
@@ -248,17 +231,16 @@ void frame_disown_list(const pfn_t *list, size_t count, enum frame_owner owner) 
     }
 }
 
-uint32_t frame_table_entries(pfn_t pfn, int change) {
-    palloc_lock();
-    struct frame frame = look(pfn);
+uint32_t frame_table_entries_checked(pfn_t pfn, int change) {
     uint32_t entries = FRAME_MAPPINGS_MAX;
-    if (frame.owner == FRAME_TABLE) {
-        if (change < 0 ? frame.mappings < 0u - (uint32_t)change
-                       : FRAME_MAPPINGS_MAX - frame.mappings < (uint32_t)change)
+    palloc_lock();
+    union palloc_word *word = palloc_state(pfn) == PALLOC_TIED ? palloc_word(pfn) : NULL;
+    if (word != NULL && field(word->frame, OWNER_SHIFT, OWNER_BITS) == FRAME_TABLE) {
+        entries = field(word->frame, MAPPINGS_SHIFT, MAPPINGS_BITS);
+        if (change < 0 ? entries < 0u - (uint32_t)change : FRAME_MAPPINGS_MAX - entries < (uint32_t)change)
             refuse("frame_table_entries", pfn, "the count of entries leaves its range");
-        frame.mappings += (uint32_t)change;
-        palloc_word(pfn)->frame = pack(&frame);
-        entries = frame.mappings;
+        word->frame += (uint64_t)(int64_t)change << MAPPINGS_SHIFT;
+        entries += (uint32_t)change;
     }
     palloc_unlock();
     return entries;
@@ -300,37 +282,51 @@ static bool remove_mapping(struct frame *frame, unsigned attributes) {
     return true;
 }
 
-int frame_map(pfn_t pfn, unsigned attributes) {
-    palloc_lock();
+int frame_map_locked(pfn_t pfn, unsigned attributes, uintptr_t place) {
     struct frame frame = look(pfn);
     int error = may_map(&frame, attributes);
     if (error == 0) {
         add_mapping(&frame, attributes);
-        store(pfn, &frame, PALLOC_PLACE());
+        store(pfn, &frame, place);
     }
+    return error;
+}
+
+int frame_map(pfn_t pfn, unsigned attributes) {
+    palloc_lock();
+    int error = frame_map_locked(pfn, attributes, PALLOC_PLACE());
     palloc_unlock();
     return error;
 }
 
-void frame_unmap(pfn_t pfn, unsigned attributes) {
-    palloc_lock();
+void frame_unmap_locked(const char *call, pfn_t pfn, unsigned attributes, uintptr_t place) {
     struct frame frame = look(pfn);
     if (!remove_mapping(&frame, attributes))
-        refuse("frame_unmap", pfn, "it has no such mapping");
-    store(pfn, &frame, PALLOC_PLACE());
+        refuse(call, pfn, "it has no such mapping");
+    store(pfn, &frame, place);
+}
+
+void frame_unmap(pfn_t pfn, unsigned attributes) {
+    palloc_lock();
+    frame_unmap_locked("frame_unmap", pfn, attributes, PALLOC_PLACE());
     palloc_unlock();
+}
+
+int frame_remap_locked(const char *call, pfn_t pfn, unsigned old_attributes, unsigned new_attributes, uintptr_t place) {
+    struct frame frame = look(pfn);
+    if (!remove_mapping(&frame, old_attributes))
+        refuse(call, pfn, "it has no such mapping");
+    int error = may_map(&frame, new_attributes);
+    if (error == 0) {
+        add_mapping(&frame, new_attributes);
+        store(pfn, &frame, place);
+    }
+    return error;
 }
 
 int frame_remap(pfn_t pfn, unsigned old_attributes, unsigned new_attributes) {
     palloc_lock();
-    struct frame frame = look(pfn);
-    if (!remove_mapping(&frame, old_attributes))
-        refuse("frame_remap", pfn, "it has no such mapping");
-    int error = may_map(&frame, new_attributes);
-    if (error == 0) {
-        add_mapping(&frame, new_attributes);
-        store(pfn, &frame, PALLOC_PLACE());
-    }
+    int error = frame_remap_locked("frame_remap", pfn, old_attributes, new_attributes, PALLOC_PLACE());
     palloc_unlock();
     return error;
 }
@@ -367,8 +363,8 @@ void frame_hand_over(pfn_t pfn) {
         refuse("frame_hand_over", pfn, "only a page that is held, and mapped or pinned, can be handed over");
     struct frame frame = look(pfn);
     frame.owner = FRAME_MAPPED;
-    tied_pages[FRAME_CALLER]--;
-    tied_pages[FRAME_MAPPED]++;
+    frame_tied_pages[FRAME_CALLER]--;
+    frame_tied_pages[FRAME_MAPPED]++;
     palloc_drop_hold(pfn);
     palloc_word(pfn)->frame = pack(&frame);
     palloc_unlock();
@@ -391,7 +387,7 @@ void frame_count(size_t pages[FRAME_OWNERS]) {
         total += ram.end - ram.first;
     palloc_lock();
     for (unsigned i = 0; i < FRAME_OWNERS; i++)
-        pages[i] = tied_pages[i];
+        pages[i] = frame_tied_pages[i];
     pages[FRAME_FREE] = palloc_free_pages();
     palloc_unlock();
     for (unsigned i = 0; i < FRAME_OWNERS; i++)
@@ -425,7 +421,7 @@ void frame_audit(void) {
             counted[unpack(palloc_word(pfn)->frame).owner]++;
         }
     for (unsigned i = 0; i < FRAME_OWNERS; i++)
-        require(counted[i] == tied_pages[i], "frame F4: %zu tied pages of %s, but %zu are counted", counted[i],
-                frame_owner_name((enum frame_owner)i), tied_pages[i]);
+        require(counted[i] == frame_tied_pages[i], "frame F4: %zu tied pages of %s, but %zu are counted", counted[i],
+                frame_owner_name((enum frame_owner)i), frame_tied_pages[i]);
     palloc_unlock();
 }

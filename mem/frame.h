@@ -80,6 +80,15 @@ void frame_unmap(pfn_t pfn, unsigned attributes);
 /* The rights of one mapping change; ERR_REFUSED as above. */
 int frame_remap(pfn_t pfn, unsigned old_attributes, unsigned new_attributes);
 
+/* The same for each page of a list or a run, under one lock for every 64 pages. Pages that aren't RAM are passed by:
+ * device memory isn't counted. Counting is all or nothing. Cost: some 20 instructions a page; fewer for consecutive
+ * pages that their caller holds and nothing else has, or nothing but this mapping. */
+int frame_map_list(const pfn_t *list, size_t count, unsigned attributes);
+void frame_unmap_list(const pfn_t *list, size_t count, unsigned attributes);
+int frame_map_run(pfn_t first, size_t count, unsigned attributes);
+void frame_unmap_run(pfn_t first, size_t count, unsigned attributes);
+int frame_remap_list(const pfn_t *list, size_t count, unsigned old_attributes, unsigned new_attributes);
+
 /* Keeps the page from being freed whatever becomes of its mappings. ERR_LIMIT, ERR_FAULT as above. */
 int frame_pin(pfn_t pfn);
 void frame_unpin(pfn_t pfn);

@@ -8,21 +8,24 @@
  *
  * Removing goes in two passes around one flush, without memory to note what was removed:
  *
- *     retire: P is cleared, the RETIRED bit (one that the processor ignores) set, the page number stays in the entry; a
- *     table whose last
- *             entry retires is retired in the table above it
+ *     retire: P is cleared, the rest of the entry stays; a table whose last entry retires is retired in the table above
  *     flush:  no processor holds a translation of the span, or of a table above it, any more
- *     bury:   RETIRED entries are zeroed, the mapping's count dropped, tables freed
+ *     bury:   retired entries are zeroed, the mappings' counts dropped, tables freed
  *
  * If a page or table were let go before the flush, its next owner's bytes would show at the old address.
  *
+ * Nearly every call stays inside one table that exists. It's done under one view of it, and the walk to it is
+ * remembered (`hot`): the next call is often there too.
+ *
  * Invariants, checked by paging_audit():
- *   T1  an entry is zero, or present; RETIRED ones exist only while the lock is held.
+ *   T1  an entry is zero, or present; retired ones exist only while the lock is held.
  *   T2  a table made by paging_* is owned by FRAME_TABLE, and its entry count is the number of its present entries.
  *   T3  no leaf is both writable and executable; no leaf shows RAM that is free.
+ *   T4  the table that is remembered is the one that a walk finds.
  *
  * Rights stand in the leaf alone; tables above allow everything (PAE's top level has no rights bits).
- * Locking: one lock for each set of tables, held over the flush. Cost: one view a table, one store an entry and pass.
+ * Locking: one lock for each set of tables, held over the flush. Cost: a view or two a table, and a load and a store an
+ * entry and pass; counts change by the list (mem/frame.h), 64 pages at a time.
  * Not done: splitting large pages. Only paging_map_boot() makes them, for the frame view, and nothing unmaps those. */
 #include <mem/paging.h>
 #include <base/check.h>
@@ -32,9 +35,9 @@
 
 /* --- Tables ------------------------------------------------------------------------------------------------------- */
 
-static void count_entries(const struct paging *tables, pfn_t table, int change) {
-    if (tables->boot_tables == NULL && change != 0)
-        frame_table_entries(table, change);
+/* Returns how many are in use now; many for a table that isn't counted. */
+static uint32_t count_entries(const struct paging *tables, pfn_t table, int change) {
+    return tables->boot_tables == NULL ? frame_table_entries(table, change) : FRAME_MAPPINGS_MAX;
 }
 
 /* PFN_NONE when memory is short. Zeroed before anything can refer to it. */
@@ -53,21 +56,10 @@ static pfn_t take_table(struct paging *tables, pfn_t limit) {
 }
 
 static void free_table(struct paging *tables, pfn_t table) {
+    if (table == tables->hot_table)
+        tables->hot_table = PFN_NONE;
     frame_disown(table, FRAME_TABLE);
     tables->tables--;
-}
-
-static size_t count_present(pfn_t table, unsigned level, struct span span) {
-    size_t count = 0;
-    while (span.first < span.end) {
-        struct span part = cut(span, level);
-        arch_entry_t entry = read_entry(table, index_of(part.first, level));
-        if (arch_entry_present(entry))
-            count += arch_entry_is_leaf(level, entry) ? part.end - part.first
-                                                      : count_present(arch_entry_pfn(entry), level - 1, part);
-        span.first = part.end;
-    }
-    return count;
 }
 
 /* --- Removing ----------------------------------------------------------------------------------------------------- */
@@ -83,19 +75,82 @@ static bool is_empty_table(pfn_t table) {
     return frame_table_entries(table, 0) == 0;
 }
 
+static size_t retire_leaves(arch_entry_t *at, size_t count) {
+    size_t retired = 0;
+    for (const arch_entry_t *end = at + count; at < end; at++)
+        arch_entry_retire(at, &retired);
+    return retired;
+}
+
+/* How many entries from `at` on, which is retired, are retired, of one kind, and show consecutive pages. */
+static size_t retired_run(const arch_entry_t *at, size_t count) {
+    const arch_entry_t step = PAGE_SIZE, by_itself = PTE_ACCESSED | PTE_DIRTY;
+    arch_entry_t next = arch_entry_read(at) & ~by_itself;
+    size_t run = 0;
+    for (; count - run >= 4; run += 4, next += 4 * step) {
+        arch_entry_t differs = (arch_entry_read(&at[run]) ^ next) | (arch_entry_read(&at[run + 1]) ^ (next + step)) |
+                               (arch_entry_read(&at[run + 2]) ^ (next + 2 * step)) |
+                               (arch_entry_read(&at[run + 3]) ^ (next + 3 * step));
+        if ((differs & ~by_itself) != 0)
+            break;
+    }
+    for (; run < count && (arch_entry_read(&at[run]) & ~by_itself) == next; run++)
+        next += step;
+    return run;
+}
+
+/* Runs are let go as such; single pages are noted, and those of one kind let go together. */
+static void bury_leaves(arch_entry_t *at, size_t count) {
+    enum { SHORT = 8 };
+    pfn_t list[NOTED];
+    size_t noted = 0, run;
+    arch_entry_t kind = 0;
+    for (size_t i = 0; i < count; i += run) {
+        arch_entry_t entry = arch_entry_read(&at[i]);
+        run = 1;
+        if (entry == 0 || arch_entry_present(entry))
+            continue;
+        run = retired_run(&at[i], count - i);
+        if (run == count || run >= SHORT) {
+            memset(&at[i], 0, run * sizeof(entry));
+            frame_unmap_run(arch_entry_pfn(entry), run, attributes_of(entry));
+            continue;
+        }
+        run = 1;
+        if (noted == NOTED || kind_of(entry) != kind) {
+            frame_unmap_list(list, noted, attributes_of(kind));
+            noted = 0;
+            kind = kind_of(entry);
+        }
+        list[noted++] = arch_entry_pfn(entry);
+        arch_entry_fill(&at[i], 0);
+    }
+    if (noted > 0)
+        frame_unmap_list(list, noted, attributes_of(kind));
+}
+
 /* True if the entry went from present to retired. */
 static bool retire(struct removal *removal, pfn_t table, unsigned level, struct span part);
 
 static void retire_below(struct removal *removal, pfn_t table, unsigned level, struct span span) {
     int retired = 0;
-    while (span.first < span.end) {
+    if (level == 0 && removal->leaves) {
+        arch_entry_t *entries = (arch_entry_t *)arch_frame_open(table);
+        retired = (int)retire_leaves(&entries[index_of(span.first, 0)], span.end - span.first);
+        arch_frame_close(entries);
+        removal->pages += (size_t)retired;
+        removal->any = removal->any || retired > 0;
+    }
+    while (level > 0 && span.first < span.end) {
         struct span part = cut(span, level);
         retired += retire(removal, table, level, part);
         span.first = part.end;
     }
-    count_entries(removal->tables, table, -retired);
+    if (retired > 0)
+        count_entries(removal->tables, table, -retired);
 }
 
+/* Above level 0. */
 static bool retire(struct removal *removal, pfn_t table, unsigned level, struct span part) {
     unsigned index = index_of(part.first, level);
     arch_entry_t entry = read_entry(table, index);
@@ -113,35 +168,40 @@ static bool retire(struct removal *removal, pfn_t table, unsigned level, struct 
         if (!is_empty_table(below) || (GEOMETRY_TOP_FIXED && level == TOP))
             return false;
     }
-    write_entry(table, index, (entry & ~PTE_PRESENT) | RETIRED);
+    write_entry(table, index, entry & ~PTE_PRESENT);
     removal->any = true;
     return true;
 }
 
-static void bury_leaf(arch_entry_t entry, unsigned level) {
-    pfn_t first = arch_entry_pfn(entry);
-    for (pfn_t pfn = first; pfn < first + step_of(level); pfn++)
-        if (palloc_state(pfn) != PALLOC_NOT_RAM)
-            frame_unmap(pfn, attributes_of(entry));
+static void bury_below(struct removal *removal, pfn_t table, unsigned level, struct span span);
+
+static void bury(struct removal *removal, pfn_t table, unsigned level, struct span part) {
+    unsigned index = index_of(part.first, level);
+    arch_entry_t entry = read_entry(table, index);
+    if (entry == 0)
+        return;
+    bool leaf = arch_entry_is_leaf(level, entry), retired = !arch_entry_present(entry);
+    if (!leaf)
+        bury_below(removal, arch_entry_pfn(entry), level - 1, part);
+    if (retired)
+        write_entry(table, index, 0);
+    if (retired && leaf)
+        frame_unmap_run(arch_entry_pfn(entry), step_of(level), attributes_of(entry));
+    if (retired && !leaf)
+        free_table(removal->tables, arch_entry_pfn(entry));
 }
 
-static void bury(struct removal *removal, pfn_t table, unsigned level, struct span span) {
+static void bury_below(struct removal *removal, pfn_t table, unsigned level, struct span span) {
+    if (level == 0) {
+        arch_entry_t *entries = (arch_entry_t *)arch_frame_open(table);
+        bury_leaves(&entries[index_of(span.first, 0)], span.end - span.first);
+        arch_frame_close(entries);
+        return;
+    }
     while (span.first < span.end) {
         struct span part = cut(span, level);
+        bury(removal, table, level, part);
         span.first = part.end;
-        unsigned index = index_of(part.first, level);
-        arch_entry_t entry = read_entry(table, index);
-        if (entry == 0)
-            continue;
-        bool leaf = arch_entry_is_leaf(level, entry), retired = (entry & RETIRED) != 0;
-        if (!leaf)
-            bury(removal, arch_entry_pfn(entry), level - 1, part);
-        if (retired)
-            write_entry(table, index, 0);
-        if (retired && leaf)
-            bury_leaf(entry, level);
-        if (retired && !leaf)
-            free_table(removal->tables, arch_entry_pfn(entry));
     }
 }
 
@@ -151,8 +211,33 @@ static size_t remove(struct paging *tables, struct span span, bool leaves) {
     if (!removal.any)
         return 0;
     arch_flush(tables->root, page_address(span.first), span.end - span.first);
-    bury(&removal, tables->root, TOP, span);
+    bury_below(&removal, tables->root, TOP, span);
     return removal.pages;
+}
+
+/* Of a span that one table, which exists, translates: leaves are removed under one view of it. False, and nothing is
+ * flushed yet, if that leaves it empty. */
+static bool remove_in_table(struct paging *tables, pfn_t table, struct span span, size_t *removed) {
+    size_t pages = span.end - span.first;
+    arch_entry_t *entries = (arch_entry_t *)arch_frame_open(table), *at = &entries[index_of(span.first, 0)];
+    *removed = retire_leaves(at, pages);
+    bool rest = count_entries(tables, table, -(int)*removed) > 0;
+    if (rest && *removed > 0) {
+        arch_flush(tables->root, page_address(span.first), pages);
+        bury_leaves(at, pages);
+    }
+    arch_frame_close(entries);
+    return rest;
+}
+
+static size_t unmap_locked(struct paging *tables, struct span span) {
+    size_t removed = 0;
+    if (cut(span, 1).end == span.end) {
+        pfn_t table = leaf_table(tables, span.first);
+        if (table != PFN_NONE && remove_in_table(tables, table, span, &removed))
+            return removed;
+    }
+    return removed + remove(tables, span, true);
 }
 
 size_t paging_unmap(struct paging *tables, uintptr_t address, size_t pages) {
@@ -160,7 +245,7 @@ size_t paging_unmap(struct paging *tables, uintptr_t address, size_t pages) {
     if (!make_span(address, pages, &span))
         return 0;
     lock_take(&tables->lock);
-    size_t removed = remove(tables, span, true);
+    size_t removed = unmap_locked(tables, span);
     lock_release(&tables->lock);
     return removed;
 }
@@ -216,47 +301,28 @@ struct source {
     pfn_t first;
 };
 
-static pfn_t source_page(const struct source *source, size_t index) {
-    return source->list != NULL ? source->list[index] : source->first + (pfn_t)index;
-}
-
-static void uncount_mappings(const struct source *source, size_t pages, unsigned attributes) {
-    for (size_t i = 0; i < pages; i++)
-        if (palloc_state(source_page(source, i)) != PALLOC_NOT_RAM)
-            frame_unmap(source_page(source, i), attributes);
-}
-
 static int count_mappings(const struct source *source, size_t pages, unsigned attributes) {
-    for (size_t i = 0; i < pages; i++) {
-        pfn_t pfn = source_page(source, i);
-        int error = palloc_state(pfn) == PALLOC_NOT_RAM ? 0 : frame_map(pfn, attributes);
-        if (error != 0) {
-            uncount_mappings(source, i, attributes);
-            return error;
-        }
-    }
-    return 0;
+    return source->list != NULL ? frame_map_list(source->list, pages, attributes)
+                                : frame_map_run(source->first, pages, attributes);
 }
 
-/* The tables exist. An entry goes from zero to present, which needs no flush: the processor keeps no translation that
- * isn't present (SDM volume 3A, 4.10.2.3). */
-static void write_leaves(struct paging *tables, struct span span, const struct source *source, unsigned attributes) {
-    size_t done = 0;
-    while (span.first < span.end) {
-        struct span part = cut(span, 1);
-        struct place place = descend(tables, part.first);
-        invariant(place.level == 0);
-        arch_entry_t *entries = (arch_entry_t *)arch_frame_open(place.table);
-        for (uintptr_t page = part.first; page < part.end; page++, done++)
-            arch_entry_write(&entries[index_of(page, 0)], make_leaf(0, source_page(source, done), attributes));
-        arch_frame_close(entries);
-        count_entries(tables, place.table, (int)(part.end - part.first));
-        span.first = part.end;
+/* An entry goes from zero to present, which needs no flush: the processor keeps no translation that isn't present (SDM
+ * volume 3A, 4.10.2.3). `done` pages of the source are mapped already. */
+static void fill_leaves(arch_entry_t *at, size_t pages, const struct source *source, size_t done, unsigned attributes) {
+    arch_entry_t leaf = make_leaf(0, 0, attributes);
+    if (source->list != NULL) {
+        for (size_t i = 0; i < pages; i++)
+            arch_entry_fill(&at[i], leaf | (arch_entry_t)source->list[done + i] << PAGE_SHIFT);
+        return;
     }
+    leaf |= (arch_entry_t)(source->first + (pfn_t)done) << PAGE_SHIFT;
+    for (size_t i = 0; i < pages; i++, leaf += PAGE_SIZE)
+        arch_entry_fill(&at[i], leaf);
 }
 
-static int map_locked(struct paging *tables, struct span span, const struct source *source, unsigned attributes) {
-    if (count_present(tables->root, TOP, span) != 0)
+/* A span of any length: looked at, given tables, counted, written. */
+static int map_span(struct paging *tables, struct span span, const struct source *source, unsigned attributes) {
+    if (paging_count_locked(tables, span) != 0)
         return ERR_EXISTS;
     int error = reserve(tables, span);
     if (error != 0)
@@ -266,8 +332,53 @@ static int map_locked(struct paging *tables, struct span span, const struct sour
         remove(tables, span, false);
         return error;
     }
-    write_leaves(tables, span, source, attributes);
+    for (size_t done = 0; span.first < span.end;) {
+        struct span part = cut(span, 1);
+        size_t pages = part.end - part.first;
+        pfn_t table = leaf_table(tables, part.first);
+        invariant(table != PFN_NONE);
+        arch_entry_t *entries = (arch_entry_t *)arch_frame_open(table);
+        fill_leaves(&entries[index_of(part.first, 0)], pages, source, done, attributes);
+        arch_frame_close(entries);
+        count_entries(tables, table, (int)pages);
+        done += pages;
+        span.first = part.end;
+    }
     return 0;
+}
+
+static bool are_zero(const arch_entry_t *at, size_t count) {
+    const arch_entry_t *end = at + count;
+    arch_entry_t any = 0;
+    for (; end - at >= 4; at += 4)
+        any |= at[0] | at[1] | at[2] | at[3];
+    for (; at < end; at++)
+        any |= *at;
+    return any == 0;
+}
+
+/* A span that one table, which exists, translates: the same under one view. */
+static int map_in_table(struct paging *tables, pfn_t table, struct span span, const struct source *source,
+                        unsigned attributes) {
+    size_t pages = span.end - span.first;
+    arch_entry_t *entries = (arch_entry_t *)arch_frame_open(table), *at = &entries[index_of(span.first, 0)];
+    int error = are_zero(at, pages) ? count_mappings(source, pages, attributes) : ERR_EXISTS;
+    if (error == 0)
+        fill_leaves(at, pages, source, 0, attributes);
+    arch_frame_close(entries);
+    if (error == 0)
+        count_entries(tables, table, (int)pages);
+    return error;
+}
+
+static int map_locked(struct paging *tables, struct span span, const struct source *source, unsigned attributes) {
+    pfn_t table = cut(span, 1).end == span.end ? leaf_table(tables, span.first) : PFN_NONE;
+    if (table == PFN_NONE)
+        return map_span(tables, span, source, attributes);
+    int error = map_in_table(tables, table, span, source, attributes);
+    if (error != 0 && is_empty_table(table))
+        remove(tables, span, false);
+    return error;
 }
 
 static int map(struct paging *tables, uintptr_t address, size_t pages, const struct source *source,
@@ -333,87 +444,10 @@ int paging_map_boot(struct paging *tables, uintptr_t address, pfn_t first, size_
     return 0;
 }
 
-/* --- Changing rights ---------------------------------------------------------------------------------------------- */
-
-static int remap_counts(struct paging *tables, uintptr_t page, unsigned attributes) {
-    struct place place = descend(tables, page);
-    if (!arch_entry_present(place.entry) || place.level != 0)
-        return ERR_FAULT;
-    pfn_t pfn = arch_entry_pfn(place.entry);
-    if (palloc_state(pfn) == PALLOC_NOT_RAM)
-        return 0;
-    return frame_remap(pfn, attributes_of(place.entry), attributes);
-}
-
-/* Only counts may refuse, so they change first; the entries still tell the old rights if they must change back. */
-static void remap_back(struct paging *tables, uintptr_t first, uintptr_t end, unsigned attributes) {
-    for (uintptr_t page = first; page < end; page++) {
-        struct place place = descend(tables, page);
-        pfn_t pfn = arch_entry_pfn(place.entry);
-        if (palloc_state(pfn) == PALLOC_NOT_RAM)
-            continue;
-        int error = frame_remap(pfn, attributes, attributes_of(place.entry));
-        require(error == 0, "paging: page %#x refuses the rights that it had", pfn);
-    }
-}
-
-static int protect_locked(struct paging *tables, struct span span, unsigned attributes) {
-    for (uintptr_t page = span.first; page < span.end; page++) {
-        int error = remap_counts(tables, page, attributes);
-        if (error != 0) {
-            remap_back(tables, span.first, page, attributes);
-            return error;
-        }
-    }
-    for (uintptr_t page = span.first; page < span.end; page++) {
-        struct place place = descend(tables, page);
-        write_entry(place.table, place.index, make_leaf(0, arch_entry_pfn(place.entry), attributes));
-    }
-    arch_flush(tables->root, page_address(span.first), span.end - span.first);
-    return 0;
-}
-
-int paging_protect(struct paging *tables, uintptr_t address, size_t pages, unsigned attributes) {
-    struct span span;
-    if (!make_span(address, pages, &span))
-        return ERR_INVALID;
-    if ((attributes & PAGE_WRITE) && (attributes & PAGE_EXECUTE))
-        return ERR_REFUSED;
-    lock_take(&tables->lock);
-    int error = protect_locked(tables, span, attributes);
-    lock_release(&tables->lock);
-    return error;
-}
-
-/* --- Another page in place of one --------------------------------------------------------------------------------- */
-
-static int replace_locked(struct paging *tables, uintptr_t page, pfn_t pfn, unsigned attributes) {
-    struct place place = descend(tables, page);
-    if (!arch_entry_present(place.entry) || place.level != 0)
-        return ERR_FAULT;
-    int error = frame_map(pfn, attributes);
-    if (error != 0)
-        return error;
-    write_entry(place.table, place.index, make_leaf(0, pfn, attributes));
-    arch_flush(tables->root, page_address(page), 1);
-    bury_leaf(place.entry, 0);
-    return 0;
-}
-
-int paging_replace(struct paging *tables, uintptr_t address, pfn_t pfn, unsigned attributes) {
-    struct span span;
-    if (!make_span(address, 1, &span))
-        return ERR_INVALID;
-    lock_take(&tables->lock);
-    int error = replace_locked(tables, span.first, pfn, attributes);
-    lock_release(&tables->lock);
-    return error;
-}
-
 /* --- Life --------------------------------------------------------------------------------------------------------- */
 
 void paging_adopt(struct paging *tables, pfn_t root) {
-    *tables = (struct paging){ .root = root };
+    *tables = (struct paging){ .root = root, .hot_table = PFN_NONE };
     lock_init(&tables->lock, "page tables", LOCK_RANK_PAGING);
 }
 
@@ -457,37 +491,4 @@ void paging_destroy(struct paging *tables) {
     }
     free_table(tables, tables->root);
     tables->root = PFN_NONE;
-}
-
-/* --- Inspect ------------------------------------------------------------------------------------------------------ */
-
-bool paging_find(struct paging *tables, uintptr_t address, struct paging_entry *found) {
-    if (!geometry_canonical(address))
-        return false;
-    lock_take(&tables->lock);
-    struct place place = descend(tables, page_number(address));
-    lock_release(&tables->lock);
-    if (!arch_entry_present(place.entry))
-        return false;
-    pfn_t inside = (pfn_t)(page_number(address) & (step_of(place.level) - 1));
-    *found = (struct paging_entry){ .pfn = arch_entry_pfn(place.entry) + inside,
-                                    .attributes = attributes_of(place.entry),
-                                    .bytes = step_of(place.level) << PAGE_SHIFT };
-    return true;
-}
-
-size_t paging_count(struct paging *tables, uintptr_t address, size_t pages) {
-    struct span span;
-    if (!make_span(address, pages, &span))
-        return 0;
-    lock_take(&tables->lock);
-    size_t count = count_present(tables->root, TOP, span);
-    lock_release(&tables->lock);
-    return count;
-}
-
-pfn_t paging_table_of(struct paging *tables, uintptr_t address) {
-    struct place place = descend(tables, page_number(address));
-    require(place.level == 0, "paging: no table for address %#zx", (size_t)address);
-    return place.table;
 }

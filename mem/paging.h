@@ -17,8 +17,10 @@ extern "C" {
 
 struct paging {
     struct lock lock;
-    pfn_t root;                 /* what CR3 names */
-    size_t tables;              /* pages in tables that paging_* made, the root included; guarded by lock */
+    pfn_t root;      /* what CR3 names */
+    size_t tables;   /* pages in tables that paging_* made, the root included; guarded by lock */
+    uintptr_t hot;   /* hot_table is the level-0 table for these pages, their numbers less the index in it; */
+    pfn_t hot_table; /* PFN_NONE: none is known. Both guarded by lock */
     pfn_t (*boot_tables)(void); /* while booting: gives tables, and nothing is counted; NULL from then on */
 };
 
@@ -75,7 +77,7 @@ bool paging_find(struct paging *tables, uintptr_t address, struct paging_entry *
 /* How many pages of the run are mapped. */
 size_t paging_count(struct paging *tables, uintptr_t address, size_t pages);
 
-/* Checks the tables that translate the run (invariants T1 to T3 in mem/paging.c) and calls `leaf` for each mapped page,
+/* Checks the tables that translate the run (invariants T1 to T4 in mem/paging.c) and calls `leaf` for each mapped page,
  * in order. Cost: linear in the tables. */
 void paging_audit(struct paging *tables, uintptr_t address, size_t pages,
                   void (*leaf)(void *to, uintptr_t page, pfn_t pfn, unsigned attributes), void *to);

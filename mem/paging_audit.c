@@ -1,4 +1,4 @@
-/* The tables looked at from outside, entry by entry, against what their pages' descriptors say: T1 to T3 of
+/* The tables looked at from outside, entry by entry, against what their pages' descriptors say: T1 to T4 of
  * mem/paging.c. */
 #include <mem/paging.h>
 #include <base/check.h>
@@ -73,12 +73,22 @@ static void audit_span(const struct audit *audit, pfn_t table, unsigned level, s
     }
 }
 
+static void audit_hot(const struct paging *tables) {
+    if (tables->hot_table == PFN_NONE)
+        return;
+    struct place place = descend(tables, tables->hot << GEOMETRY_INDEX_BITS);
+    require(place.level == 0 && place.table == tables->hot_table,
+            "paging: T4 broken: table %#x is remembered for page %#zx, a walk ends at level %u of %#x",
+            tables->hot_table, (size_t)(tables->hot << GEOMETRY_INDEX_BITS), place.level, place.table);
+}
+
 void paging_audit(struct paging *tables, uintptr_t address, size_t pages,
                   void (*leaf)(void *to, uintptr_t page, pfn_t pfn, unsigned attributes), void *to) {
     struct span span;
     struct audit audit = { leaf, to };
     require(make_span(address, pages, &span), "paging: can't audit %zu pages from %#zx", pages, (size_t)address);
     lock_take(&tables->lock);
+    audit_hot(tables);
     audit_span(&audit, tables->root, TOP, span);
     lock_release(&tables->lock);
 }

@@ -41,10 +41,9 @@ static inline bool make_span(uintptr_t address, size_t pages, struct span *span)
     return geometry_canonical_run(address, last);
 }
 
-/* Bits of a leaf that the processor ignores (SDM volume 3A, 4.4.2 and 4.5.4). RETIRED: see mem/paging.c. NOT_EXECUTABLE
- * is set where the processor has no NX to say it: every page can be executed there, but what was asked for must still
- * be told from the entry, or a mapping would be uncounted with other rights than it was counted with. */
-#define RETIRED        ((arch_entry_t)1 << 9)
+/* A bit of a leaf that the processor ignores (SDM volume 3A, 4.4.2 and 4.5.4), set where the processor has no NX to say
+ * it: every page can be executed there, but what was asked for must still be told from the entry, or a mapping would be
+ * uncounted with other rights than it was counted with. */
 #define NOT_EXECUTABLE ((arch_entry_t)1 << 10)
 
 static inline arch_entry_t make_leaf(unsigned level, pfn_t pfn, unsigned attributes) {
@@ -57,6 +56,14 @@ static inline unsigned attributes_of(arch_entry_t leaf) {
     unsigned attributes = arch_entry_attributes(leaf);
     return leaf & NOT_EXECUTABLE ? attributes & ~(unsigned)PAGE_EXECUTE : attributes;
 }
+
+/* What leaves that were made with the same attributes have in common. */
+static inline arch_entry_t kind_of(arch_entry_t leaf) {
+    return leaf & ~(PTE_PFN_MASK | PTE_ACCESSED | PTE_DIRTY);
+}
+
+/* Pages whose numbers are noted on the stack at a time, to count their mappings under one lock. */
+enum { NOTED = 64 };
 
 static inline arch_entry_t read_entry(pfn_t table, unsigned index) {
     arch_entry_t *entries = (arch_entry_t *)arch_frame_open(table);
@@ -88,6 +95,30 @@ static inline struct place descend(const struct paging *tables, uintptr_t page) 
             return place;
         place.table = arch_entry_pfn(place.entry);
     }
+}
+
+/* paging_count() of a span, with the lock held. */
+size_t paging_count_locked(const struct paging *tables, struct span span);
+
+static inline bool has_hot(const struct paging *tables, uintptr_t page) {
+    return tables->hot_table != PFN_NONE && tables->hot == page >> GEOMETRY_INDEX_BITS;
+}
+
+/* The level-0 table for a page; PFN_NONE if there is none, or a large page. The lock is held. Cost: nothing if it is
+ * the last one that was asked for, else a walk. */
+static inline pfn_t leaf_table(struct paging *tables, uintptr_t page) {
+    if (__builtin_expect(has_hot(tables, page), 1))
+        return tables->hot_table;
+    pfn_t table = tables->root;
+    for (unsigned level = TOP; level > 0; level--) {
+        arch_entry_t entry = read_entry(table, index_of(page, level));
+        if (!arch_entry_present(entry) || arch_entry_is_leaf(level, entry))
+            return PFN_NONE;
+        table = arch_entry_pfn(entry);
+    }
+    tables->hot = page >> GEOMETRY_INDEX_BITS;
+    tables->hot_table = table;
+    return table;
 }
 
 #endif

@@ -75,6 +75,11 @@ static inline bool arch_entry_is_leaf(unsigned level, arch_entry_t entry) {
     return level == 0 || (level < GEOMETRY_LEVELS - 1 && (entry & PTE_LARGE) != 0);
 }
 
+/* Makes an entry not present, leaves the rest of it, and adds to the count whether it was. */
+static inline void arch_entry_retire(arch_entry_t *at, size_t *count) {
+    __asm__ volatile("btrl $0, %0; adc $0, %1" : "+m"(*(uint32_t *)(void *)at), "+r"(*count) : : "cc", "memory");
+}
+
 static inline pfn_t arch_entry_pfn(arch_entry_t entry) {
     return (pfn_t)((entry & PTE_PFN_MASK) >> PAGE_SHIFT);
 }

@@ -279,3 +279,58 @@ TEST(paging_map_list_counts_no_page_when_a_later_one_is_refused) {
     pfree(first, 2);
     paging_destroy(&tables);
 }
+
+TEST(paging_protect_undoes_counts_of_pages_of_every_kind) {
+    set_up();
+    pfn_t first = take(130), alias = first + 129;
+    expect_equal(paging_map(&tables, AT, first, 70, PAGE_WRITE), 0);
+    expect_equal(paging_map(&tables, AT + 70 * PAGE_SIZE, first + 70, 60, 0), 0);
+    expect_equal(paging_map(&tables, AT + 600 * PAGE_SIZE, alias, 1, PAGE_WRITE), 0);
+    expect_equal(paging_protect(&tables, AT, 130, PAGE_EXECUTE), ERR_REFUSED); /* the last page's alias */
+    for (pfn_t i = 0; i < 130; i++) {
+        struct frame frame = frame_get(first + i);
+        expect_equal(frame.writable, i < 70 || i == 129 ? 1 : 0);
+        expect_equal(frame.executable, 0);
+        expect_equal(frame.mappings, i == 129 ? 2 : 1);
+    }
+    expect_equal(paging_unmap(&tables, AT + 600 * PAGE_SIZE, 1), 1);
+    expect_equal(paging_protect(&tables, AT, 130, PAGE_EXECUTE), 0);
+    expect_equal(frame_get(first).executable + frame_get(alias).executable, 2);
+    expect_equal(paging_unmap(&tables, AT, 130), 130);
+    frame_audit();
+    pfree(first, 130);
+    paging_destroy(&tables);
+}
+
+/* Runs and single pages, in and out of order, with a page missing between them: each is let go exactly once. */
+TEST(paging_lets_go_of_runs_and_of_scattered_pages) {
+    pfn_t list[100];
+    set_up();
+    pfn_t first = take(100);
+    for (pfn_t i = 0; i < 100; i++)
+        list[i] = first + (i < 40 || i >= 80 ? i : i < 60 ? 99 - i : i ^ 1);
+    expect_equal(paging_map_list(&tables, AT, list, 100, PAGE_WRITE), 0);
+    expect_equal(paging_unmap(&tables, AT + 20 * PAGE_SIZE, 1), 1);
+    expect_equal(frame_get(first + 20).mappings, 0);
+    expect_equal(paging_unmap(&tables, AT, 100), 99);
+    for (pfn_t i = 0; i < 100; i++)
+        expect_equal(frame_get(first + i).mappings, 0);
+    frame_audit();
+    pfree(first, 100);
+    paging_destroy(&tables);
+}
+
+TEST(paging_forgets_a_table_that_it_frees) {
+    set_up();
+    pfn_t pages = take(2);
+    expect_equal(paging_map(&tables, AT, pages, 1, 0), 0);
+    expect_equal(paging_unmap(&tables, AT, 1), 1);
+    expect_equal(tables.hot_table, PFN_NONE);
+    expect_equal(paging_map(&tables, AT, pages, 2, 0), 0);
+    expect_equal(paging_unmap(&tables, AT, 1), 1);
+    expect(tables.hot_table != PFN_NONE);
+    expect_equal(paging_protect(&tables, AT, 1, 0), ERR_FAULT);
+    expect_equal(paging_unmap(&tables, AT, 2), 1);
+    pfree(pages, 2);
+    paging_destroy(&tables);
+}

@@ -44,6 +44,13 @@ static inline void arch_entry_write(uint64_t *at, uint64_t value) {
                      : "cc", "memory");
 }
 
+/* The same where the entry isn't present: no walk uses any of it before the low half, which comes last, says so. */
+static inline void arch_entry_fill(uint64_t *at, uint64_t value) {
+    volatile uint32_t *half = (volatile uint32_t *)(void *)at;
+    half[1] = (uint32_t)(value >> 32);
+    half[0] = (uint32_t)value;
+}
+
 /* Accessed and dirty bits, all in the low half, are the only bits that a processor changes by itself, and writers are
  * excluded by a lock: two loads can't mix two entries. */
 static inline uint64_t arch_entry_read(const uint64_t *at) {

@@ -42,6 +42,11 @@ static inline void arch_entry_write(uint64_t *at, uint64_t value) {
     __atomic_store_n(at, value, __ATOMIC_RELEASE);
 }
 
+/* The same where the entry isn't present. */
+static inline void arch_entry_fill(uint64_t *at, uint64_t value) {
+    arch_entry_write(at, value);
+}
+
 static inline uint64_t arch_entry_read(const uint64_t *at) {
     return __atomic_load_n(at, __ATOMIC_ACQUIRE);
 }
