@@ -7,7 +7,7 @@
 #include <base/check.h>
 #include <base/fmt.h>
 #include <mem/area.h>
-#include <mem/area_lease.h>
+#include <mem/lease.h>
 
 enum { SAMPLES = 15, PLACE = 0x40000000 };
 
@@ -53,7 +53,7 @@ static void measure_lease(struct context *task, size_t pages) {
     for (unsigned i = 0; i < SAMPLES; i++) {
         struct lease *lease;
         bench_open();
-        int error = area_lease(task, PLACE, pages << PAGE_SHIFT, LEASE_WRITE, &lease);
+        int error = lease_open(task, PLACE, pages << PAGE_SHIFT, LEASE_WRITE, &lease);
         require(error == 0, "bench: no lease on %zu pages: %d", pages, error);
         lease_close(lease);
         bench_close();

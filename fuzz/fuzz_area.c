@@ -9,7 +9,7 @@
 #include <base/fail.h>
 #include <base/string.h>
 #include <mem/area.h>
-#include <mem/area_lease.h>
+#include <mem/lease.h>
 #include <mem/audit.h>
 #include <mem/reserve.h>
 #include <stdio.h>
@@ -198,7 +198,7 @@ static void do_lease(struct task *task, unsigned page, uint8_t byte) {
         lease = NULL;
         return;
     }
-    int error = area_lease(task->context, address_of(page) + 100, 1, LEASE_WRITE, &lease);
+    int error = lease_open(task->context, address_of(page) + 100, 1, LEASE_WRITE, &lease);
     if (error != 0) {
         lease = NULL;
         return;

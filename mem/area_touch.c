@@ -91,8 +91,7 @@ static bool entry_allows(const struct paging_entry *entry, unsigned access) {
            (!(access & AREA_EXECUTE) || (entry->attributes & PAGE_EXECUTE));
 }
 
-/* With the lock: the page is there and the access possible when this is 0. */
-static int touch(struct context *context, uintptr_t page, unsigned access, struct paging_entry *entry) {
+int area_touch(struct context *context, uintptr_t page, unsigned access, struct paging_entry *entry) {
     const struct vspace_range *range = vspace_find(&context->ranges, page);
     unsigned rights = is_area(range) ? area_rights(range->attributes) : 0;
     if (rights == 0 || (access & ~(rights | AREA_READ)) != 0)
@@ -110,7 +109,7 @@ static int touch(struct context *context, uintptr_t page, unsigned access, struc
 int area_fault(struct context *context, uintptr_t address, unsigned access) {
     struct paging_entry entry;
     lock_take(&context->lock);
-    int error = touch(context, page_number(address), access, &entry);
+    int error = area_touch(context, page_number(address), access, &entry);
     lock_release(&context->lock);
     return error;
 }
@@ -126,7 +125,7 @@ static size_t part_of_page(uintptr_t address, size_t bytes) {
 static int copy_part(struct context *context, uintptr_t address, void *kernel, size_t bytes, unsigned access) {
     struct paging_entry entry;
     lock_take(&context->lock);
-    int error = touch(context, page_number(address), access, &entry);
+    int error = area_touch(context, page_number(address), access, &entry);
     if (error == 0) {
         uint8_t *view = (uint8_t *)arch_frame_open(entry.pfn), *at = view + (address & (PAGE_SIZE - 1));
         if (access & AREA_WRITE)

@@ -3,7 +3,7 @@
 #include <base/fail.h>
 #include <base/string.h>
 #include <mem/area.h>
-#include <mem/area_lease.h>
+#include <mem/lease.h>
 #include <mem/audit.h>
 #include <mem/frame.h>
 #include <mem/reserve.h>
@@ -308,7 +308,7 @@ TEST(area_reads_a_text_up_to_the_end_of_what_is_mapped) {
 
 static struct lease *lease_at(uintptr_t address, size_t bytes, enum lease_access access) {
     struct lease *lease = NULL;
-    expect(area_lease(task, address, bytes, access, &lease) == 0);
+    expect(lease_open(task, address, bytes, access, &lease) == 0);
     return lease;
 }
 
@@ -332,10 +332,10 @@ TEST(area_lease_refuses_what_the_task_may_not_touch) {
     struct lease *lease;
     begin();
     expect(map_at(PLACE, 1, AREA_READ) == 0);
-    expect_equal(area_lease(task, PLACE, 4, LEASE_WRITE, &lease), ERR_FAULT);
-    expect_equal(area_lease(task, PLACE, PAGE_SIZE + 1, LEASE_READ, &lease), ERR_FAULT);
-    expect_equal(area_lease(task, UINTPTR_MAX, 2, LEASE_READ, &lease), ERR_INVALID);
-    expect_equal(area_lease(task, PLACE, 0, LEASE_READ, &lease), ERR_INVALID);
+    expect_equal(lease_open(task, PLACE, 4, LEASE_WRITE, &lease), ERR_FAULT);
+    expect_equal(lease_open(task, PLACE, PAGE_SIZE + 1, LEASE_READ, &lease), ERR_FAULT);
+    expect_equal(lease_open(task, UINTPTR_MAX, 2, LEASE_READ, &lease), ERR_INVALID);
+    expect_equal(lease_open(task, PLACE, 0, LEASE_READ, &lease), ERR_INVALID);
     end();
 }
 
