@@ -25,34 +25,14 @@
  * maps it doesn't count it. */
 #include <arch/arch.h>
 #include <base/check.h>
-#include <base/fail.h>
 #include <base/fmt.h>
 #include <mem/frame.h>
-#include <mem/palloc_tables.h>
+#include <mem/frame_word.h>
 
 /* Pages of a list that are seen to with the lock held, so with interrupts off. */
 enum { FRAME_BATCH = 64 };
 
 static size_t tied_pages[FRAME_OWNERS]; /* by owner; guarded by palloc's lock */
-
-enum {
-    OWNER_SHIFT = 0,
-    OWNER_BITS = 4,
-    TYPE_SHIFT = 4,
-    TYPE_BITS = 2,
-    MAPPINGS_SHIFT = 6,
-    MAPPINGS_BITS = 22,
-    TYPED_SHIFT = 28,
-    TYPED_BITS = 22,
-    PINS_SHIFT = 50,
-    PINS_BITS = 12,
-};
-
-enum type {
-    TYPE_NONE,
-    TYPE_WRITABLE,
-    TYPE_EXECUTABLE,
-};
 
 const char *frame_owner_name(enum frame_owner owner) {
     static const char *const names[FRAME_OWNERS] = {
@@ -362,90 +342,6 @@ void frame_unpin(pfn_t pfn) {
     store(pfn, &frame, PALLOC_PLACE());
     palloc_unlock();
 }
-
-/* --- Both at once, for leases ------------------------------------------------------------------------------------- */
-
-static uint64_t lease_step(unsigned attributes) {
-    return ((uint64_t)1 << MAPPINGS_SHIFT) + ((uint64_t)1 << PINS_SHIFT) +
-           (attributes & PAGE_WRITE ? (uint64_t)1 << TYPED_SHIFT : 0);
-}
-
-/* Nothing but counts changes in the word: a page that mappings keep, of this type already, with room in each count. */
-static bool lease_is_plain(uint64_t word, unsigned attributes) {
-    bool kept = field(word, OWNER_SHIFT, OWNER_BITS) - FRAME_CALLER <= FRAME_MAPPED - FRAME_CALLER;
-    return kept && (!(attributes & PAGE_WRITE) || field(word, TYPE_SHIFT, TYPE_BITS) == TYPE_WRITABLE) &&
-           field(word, MAPPINGS_SHIFT, MAPPINGS_BITS) != FRAME_MAPPINGS_MAX &&
-           field(word, PINS_SHIFT, PINS_BITS) != FRAME_PINS_MAX;
-}
-
-/* The same backwards: another mapping is left, and one of the type. */
-static bool unlease_is_plain(uint64_t word, unsigned attributes) {
-    bool kept = field(word, OWNER_SHIFT, OWNER_BITS) - FRAME_CALLER <= FRAME_MAPPED - FRAME_CALLER;
-    bool typed = field(word, TYPE_SHIFT, TYPE_BITS) == TYPE_WRITABLE && field(word, TYPED_SHIFT, TYPED_BITS) > 1;
-    return kept && (!(attributes & PAGE_WRITE) || typed) && field(word, MAPPINGS_SHIFT, MAPPINGS_BITS) > 1 &&
-           word >> PINS_SHIFT != 0;
-}
-
-static int lease_slowly(pfn_t pfn, unsigned attributes) {
-    struct frame frame = look(pfn);
-    int error = may_map(&frame, attributes);
-    if (error == 0 && frame.pins == FRAME_PINS_MAX)
-        error = ERR_LIMIT;
-    if (error != 0)
-        return error;
-    add_mapping(&frame, attributes);
-    frame.pins++;
-    store(pfn, &frame, PALLOC_PLACE());
-    return 0;
-}
-
-static void unlease_slowly(const char *call, pfn_t pfn, unsigned attributes) {
-    struct frame frame = look(pfn);
-    if (frame.pins == 0 || !remove_mapping(&frame, attributes))
-        refuse(call, pfn, "it has no such mapping with a pin");
-    frame.pins--;
-    store(pfn, &frame, PALLOC_PLACE());
-}
-
-/* The lock is held. */
-static void unlease(const pfn_t *list, size_t count, unsigned attributes) {
-    uint64_t step = lease_step(attributes);
-    for (size_t i = 0; i < count; i++) {
-        union palloc_word *word = &palloc_tables.words[list[i]];
-        if (tag_is_tied(tag_get(list[i])) && unlease_is_plain(word->frame, attributes))
-            word->frame -= step;
-        else
-            unlease_slowly("frame_unlease_list", list[i], attributes);
-    }
-}
-
-int frame_lease_list(const pfn_t *list, size_t count, unsigned attributes) {
-    uint64_t step = lease_step(attributes);
-    int error = 0;
-    palloc_lock();
-    for (size_t i = 0; error == 0 && i < count; i++) {
-        pfn_t pfn = list[i];
-        union palloc_word *word = &palloc_tables.words[pfn];
-        if (fail_here())
-            error = ERR_LIMIT;
-        else if (tag_is_ready(pfn) && tag_is_tied(tag_get(pfn)) && lease_is_plain(word->frame, attributes))
-            word->frame += step;
-        else
-            error = lease_slowly(pfn, attributes);
-        if (error != 0)
-            unlease(list, i, attributes);
-    }
-    palloc_unlock();
-    return error;
-}
-
-void frame_unlease_list(const pfn_t *list, size_t count, unsigned attributes) {
-    palloc_lock();
-    unlease(list, count, attributes);
-    palloc_unlock();
-}
-
-/* --- The holder's end --------------------------------------------------------------------------------------------- */
 
 void frame_hand_over(pfn_t pfn) {
     palloc_lock();

@@ -84,9 +84,9 @@ int frame_remap(pfn_t pfn, unsigned old_attributes, unsigned new_attributes);
 int frame_pin(pfn_t pfn);
 void frame_unpin(pfn_t pfn);
 
-/* A mapping and a pin for each page of a list, in one step, so that nobody finds one without the other: what a lease's
- * window is made of. All or nothing: the errors of frame_map() and frame_pin(). `attributes`: PAGE_WRITE or none. And
- * the reverse, after the flush. Cost: one lock a call, and a look at the word of each page; callers give them batches. */
+/* A mapping and a pin for each page of a list, in one step, so that nobody finds one without the other, as leases need
+ * it. All or nothing: the errors of frame_map() and frame_pin(). `attributes`: PAGE_WRITE or none. And the reverse,
+ * after the flush, of pages that are mapped so. Cost: one lock a call and a word a page; callers give batches. */
 int frame_lease_list(const pfn_t *list, size_t count, unsigned attributes);
 void frame_unlease_list(const pfn_t *list, size_t count, unsigned attributes);
 

@@ -1,8 +1,9 @@
 /* Descriptions, windows and the list of leases; mem/lease_pages.c shows the pages.
  *
- *     open   take a description with its window and enter it in the list: limit and counts are settled now    list's lock
- *            show the pages                                                                       mem/lease_pages.c
- *     close  mark it closing; hide the pages; take it off the list and keep it for the next lease              list's lock
+ *     open   take a description with its window, enter it in the list: limit and counts are settled  list's lock
+ *            show the pages                                                              mem/lease_pages.c
+ *     close  mark it closing; hide the pages
+ *            take it off the list, keep it for the next lease                                        list's lock
  *
  * A window's range has a power of two of pages, and stays with its description when the lease is closed: a few of each
  * size are kept, with the tables below them, so that most leases are opened without a look at ranges or tables. The

@@ -28,8 +28,8 @@
  *
  * Lease or copy: copy_from_task() and copy_to_task() of mem/task_copy.h copy; their crossover is told there.
  *
- * Context: any but an NMI; takes the list's lock, that of the task's context, those of both's tables, one at a time. The
- * task's context must not be destroyed during lease_open().
+ * Context: any but an NMI; takes the list's lock, then that of the task's context, and under it those of both's tables
+ * in turn. The task's context must not be destroyed during lease_open().
  * Errors: ERR_INVALID no bytes, or the run wraps; ERR_FAULT a page that the task doesn't have or may not use so;
  * ERR_REFUSED a write lease on an executable page; ERR_LIMIT more pages than the task may have leased at a time, or a
  * page that is pinned or mapped too often; ERR_NO_SPACE, ERR_NO_MEMORY. */

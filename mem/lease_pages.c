@@ -40,6 +40,17 @@ static size_t pages_of(const struct lease *lease) {
 
 /* --- Looking ------------------------------------------------------------------------------------------------------ */
 
+/* The run lies in ranges of the context, so a length that makes no sense costs nothing. The lock is held. */
+static int look(struct context *context, uintptr_t page, size_t pages) {
+    for (uintptr_t end = page + pages; page < end;) {
+        const struct vspace_range *range = vspace_find(&context->ranges, page);
+        if (range == NULL)
+            return ERR_FAULT;
+        page = range->end;
+    }
+    return 0;
+}
+
 /* Why a page can't be leased. The context's lock is held. */
 static int refusal(struct context *context, uintptr_t page, enum lease_access access) {
     struct paging_entry entry;
@@ -55,32 +66,25 @@ static int prepare(struct context *context, uintptr_t page, enum lease_access ac
     return area_touch(context, page, access == LEASE_WRITE ? AREA_WRITE : AREA_READ, entry);
 }
 
-/* The context's lock is held. */
-static int read_batch(struct context *context, uintptr_t page, size_t count, enum lease_access access, pfn_t *list) {
+/* The first `count` pages of a run of `rest`. The context's lock is held. */
+static int read_batch(struct context *context, uintptr_t page, size_t count, size_t rest, enum lease_access access,
+                      pfn_t *list) {
     unsigned rights = access == LEASE_WRITE ? PAGE_USER | PAGE_WRITE : PAGE_USER;
     for (size_t done = 0;;) {
         done += paging_read(&context->tables, page_address(page + done), count - done, rights, list + done);
         if (done == count)
             return 0;
+        int error = look(context, page + done, rest - done); /* before anything is made, however long the run */
+        if (error != 0)
+            return error;
         struct paging_entry entry;
-        int error = prepare(context, page + done, access, &entry);
+        error = prepare(context, page + done, access, &entry);
         if (error != 0)
             return error;
         list[done++] = entry.pfn;
         if (done == count)
             return 0;
     }
-}
-
-/* The run lies in ranges of the context, so a length that makes no sense costs nothing. The lock is held. */
-static int look(struct context *context, uintptr_t page, size_t pages) {
-    for (uintptr_t end = page + pages; page < end;) {
-        const struct vspace_range *range = vspace_find(&context->ranges, page);
-        if (range == NULL)
-            return ERR_FAULT;
-        page = range->end;
-    }
-    return 0;
 }
 
 int lease_look(struct context *context, uintptr_t address, size_t bytes) {
@@ -100,9 +104,7 @@ static int show_batch(struct context *context, const struct lease *lease, size_t
     pfn_t list[BATCH];
     uintptr_t page = page_number(lease->info.address) + done;
     lock_take(&context->lock);
-    int error = done == 0 ? look(context, page, pages_of(lease)) : 0;
-    if (error == 0)
-        error = read_batch(context, page, count, lease->info.access, list);
+    int error = read_batch(context, page, count, pages_of(lease) - done, lease->info.access, list);
     if (error == 0)
         error = paging_show(kernel_tables(), lease->window + (done << PAGE_SHIFT), list, count, window_rights(lease));
     lock_release(&context->lock);
