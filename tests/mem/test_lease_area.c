@@ -8,6 +8,7 @@
 #include <mem/frame.h>
 #include <mem/lease.h>
 #include <mem/reserve.h>
+#include <mem/task_copy.h>
 #include <tests/test.h>
 
 enum { PLACE = 0x40000000, PAGES = 4 };
@@ -52,12 +53,12 @@ static volatile char *open_lease(size_t bytes, enum lease_access access, struct 
 
 static char byte_of(struct context *context, uintptr_t offset) {
     char byte;
-    expect_equal(area_read(context, &byte, PLACE + offset, 1), 0);
+    expect_equal(copy_from_task(context, &byte, PLACE + offset, 1, NULL), 0);
     return byte;
 }
 
 static void write_byte(struct context *context, uintptr_t offset, char byte) {
-    expect_equal(area_write(context, PLACE + offset, &byte, 1), 0);
+    expect_equal(copy_to_task(context, PLACE + offset, &byte, 1, NULL), 0);
 }
 
 TEST(a_lease_makes_pages_that_the_task_has_not_touched) {
