@@ -1,6 +1,6 @@
 /* A page at a time, with the context's lock held from the look at the entry to the end of the copy: the task can't
- * unmap or remap the page in between, nor another thread of it. The page is reached by the frame view, so nothing of the task
- * is mapped for the kernel, and no translation has to be flushed.
+ * unmap or remap the page in between, nor another thread of it. The page is reached by the frame view, so nothing of
+ * the task is mapped for the kernel, and no translation has to be flushed.
  *
  *     the entry allows it      copy                                   one walk
  *     it doesn't               area_touch() makes it so, or refuses   a range is looked for, and what the page costs

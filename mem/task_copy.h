@@ -1,10 +1,10 @@
 /* mem/task_copy.h - layer 5: bytes copied between the kernel and a task.
  *
  * Every page is looked at when its bytes' turn comes: it must be the task's, and the task must be allowed to read it,
- * or write it. Pages that aren't there yet are made and those that a fork left to several are copied first, as the task's
- * own access would do. So a bad pointer is an error and no fault, a run that wraps is refused whole, and nothing is
- * counted on that was looked at before: the task may change its mappings meanwhile, and the copy then ends at the first
- * page that is gone.
+ * or write it. Pages that aren't there yet are made and those that a fork left to several are copied first, as the
+ * task's own access would do. So a bad pointer is an error and no fault, a run that wraps is refused whole, and nothing
+ * is counted on that was looked at before: the task may change its mappings meanwhile, and the copy then ends at the
+ * first page that is gone.
  *
  * Copy or lease (mem/lease.h)? A copy costs what its bytes cost; a lease costs the same for one byte as for a page.
  * Instructions on x86_64 (bench cases take-copy-BYTES and take-lease-BYTES, guest; docs/bench.md), for bytes that are
@@ -22,7 +22,7 @@ extern "C" {
 #endif
 
 /* Up to this many bytes a copy costs less than a lease. */
-#define TASK_COPY_BYTES ((size_t)8192)
+#define TASK_COPY_BYTES ((size_t)4096)
 
 /* Copies `bytes` bytes, any alignment. 0, or ERR_FAULT, ERR_NO_MEMORY at the first page that can't be read or written:
  * then the bytes before it have been copied, and no other. *copied is how many, always, unless the pointer is NULL.
