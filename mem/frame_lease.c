@@ -99,19 +99,29 @@ static inline __attribute__((always_inline)) size_t lease_as(const pfn_t *list, 
     return count;
 }
 
-int frame_lease_list(const pfn_t *list, size_t count, unsigned attributes) {
+/* As frame_table_entries(), for a table that can't go away. The lock is held. */
+static void count_entries(pfn_t table, int64_t change) {
+    union palloc_word *word = &palloc_tables.words[table];
+    if ((word->frame >> OWNER_SHIFT & ((1u << OWNER_BITS) - 1)) == FRAME_TABLE)
+        word->frame += (uint64_t)change << MAPPINGS_SHIFT;
+}
+
+int frame_lease_list(const pfn_t *list, size_t count, unsigned attributes, pfn_t table) {
     int error = 0;
     palloc_lock();
     size_t done =
         attributes & PAGE_WRITE ? lease_as(list, count, PAGE_WRITE, &error) : lease_as(list, count, 0, &error);
-    if (done < count)
+    if (done == count)
+        count_entries(table, (int64_t)count);
+    else
         unlease(list, done, attributes);
     palloc_unlock();
     return error;
 }
 
-void frame_unlease_list(const pfn_t *list, size_t count, unsigned attributes) {
+void frame_unlease_list(const pfn_t *list, size_t count, unsigned attributes, pfn_t table) {
     palloc_lock();
     unlease(list, count, attributes);
+    count_entries(table, -(int64_t)count);
     palloc_unlock();
 }

@@ -6,7 +6,7 @@
  *            take it off the list, keep it for the next lease                                        list's lock
  *
  * A window's range has a power of two of pages, and stays with its description when the lease is closed: a few of each
- * size are kept, with the tables below them, so that most leases are opened without a look at ranges or tables. The
+ * size are kept, with its tables, so that most leases are opened without a look at ranges or tables. The
  * pages of a window behind the lease's own are unmapped, as is the guard behind the window. Windows of stable leases
  * wear a mark in the range's attributes and aren't kept. What is kept is given back by lease_trim(): before a request
  * is refused, and by whoever compares states.
@@ -61,6 +61,16 @@ static unsigned class_of(size_t pages) {
     return pages <= 1 ? 0 : (unsigned)(sizeof(size_t) * 8) - (unsigned)__builtin_clzl((unsigned long)(pages - 1));
 }
 
+/* A whole range: needs no node, can't fail. */
+static void give_range(uintptr_t first, size_t pages) {
+    struct context *kernel = context_kernel();
+    lock_take(&kernel->lock);
+    int error = vspace_give(&kernel->ranges, first, pages);
+    lock_release(&kernel->lock);
+    require(error == 0, "lease: the window at %#zx (%zu pages) is no range of the kernel's any more",
+            (size_t)page_address(first), pages);
+}
+
 /* The window's range is of a kind of its own, so that vfree() refuses it. */
 static int take_window(struct lease *lease, unsigned mark) {
     struct vspace_request request = { .pages = (uintptr_t)1 << lease->class,
@@ -71,21 +81,17 @@ static int take_window(struct lease *lease, unsigned mark) {
     lock_take(&kernel->lock);
     int error = vspace_take(&kernel->ranges, &request, &first);
     lock_release(&kernel->lock);
-    if (error == 0)
-        lease->window = page_address(first);
+    if (error != 0)
+        return error;
+    error = paging_window_make(&lease->window, &kernel->tables, page_address(first), request.pages);
+    if (error != 0)
+        give_range(first, request.pages);
     return error;
 }
 
-/* With the tables that were kept. A whole range: needs no node, can't fail. */
 static void give_window(const struct lease *lease) {
-    struct context *kernel = context_kernel();
-    size_t pages = (size_t)1 << lease->class;
-    lock_take(&kernel->lock);
-    int error = vspace_give(&kernel->ranges, page_number(lease->window), pages);
-    size_t mapped = error == 0 ? paging_unmap(&kernel->tables, lease->window, pages) : 0;
-    lock_release(&kernel->lock);
-    require(error == 0 && mapped == 0, "lease: the window at %#zx (%zu pages) is no range of the kernel's any more",
-            (size_t)lease->window, pages);
+    paging_window_end(&lease->window);
+    give_range(lease->window.first, lease->window.pages);
 }
 
 static void discard(struct lease *lease) {
@@ -261,7 +267,7 @@ int lease_open(struct context *context, uintptr_t address, size_t bytes, enum le
     int error = enter(context, &info, &lease);
     if (error != 0) /* a run that the task doesn't have is that first of all, however long */
         return lease_look(context, address, bytes) != 0 ? ERR_FAULT : error;
-    lease->info.pointer = (void *)(lease->window + (address & (PAGE_SIZE - 1)));
+    lease->info.pointer = (void *)(lease_window(lease) + (address & (PAGE_SIZE - 1)));
     error = lease_show(context, lease);
     if (error != 0) {
         retire(lease);
@@ -312,7 +318,7 @@ bool lease_find(uintptr_t address, struct lease_info *info) {
     lock_take(&leases.lock);
     for (const struct lease *lease = leases.newest; lease != NULL && found == NULL; lease = lease->next)
         if (is_open(lease) &&
-            (address - lease->window) >> PAGE_SHIFT < lease_pages_of(lease->info.address, lease->info.bytes))
+            (address - lease_window(lease)) >> PAGE_SHIFT < lease_pages_of(lease->info.address, lease->info.bytes))
             found = lease;
     if (found != NULL)
         tell(found, info);
@@ -354,9 +360,10 @@ static void audit_kept(void) {
     size_t windows = 0;
     for (unsigned class = 0; class < CLASSES; class ++)
         for (const struct lease *lease = leases.kept[class]; lease != NULL; lease = lease->next) {
-            size_t shown = paging_count(&context_kernel()->tables, lease->window, (size_t)1 << class);
+            size_t shown = paging_count(&context_kernel()->tables, lease_window(lease), (size_t)1 << class);
             require(shown == 0 && lease->class == class && !is_open(lease),
-                    "lease: Z4 broken: the window at %#zx is kept and shows %zu pages", (size_t)lease->window, shown);
+                    "lease: Z4 broken: the window at %#zx is kept and shows %zu pages", (size_t)lease_window(lease),
+                    shown);
             windows++;
         }
     require(windows == leases.stats.windows, "lease: Z4 broken: %zu windows are kept, noted %zu", windows,

@@ -37,6 +37,7 @@
 #define MEM_LEASE_H
 
 #include <mem/context.h>
+#include <mem/paging_window.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -69,7 +70,7 @@ struct lease {
     struct lease *next, *previous; /* guarded by the list's lock, as the owner */
     struct context *owner;         /* NULL once it is destroyed */
     uintptr_t state;               /* whether it is open; see mem/lease.c */
-    uintptr_t window;
+    struct paging_window window;
     unsigned class;
 };
 

@@ -2,7 +2,7 @@
  *
  *     with the context's lock    read a batch of entries from the task's tables            its tables' lock
  *                                touch the first page that isn't ready, read on
- *                                count a mapping and a pin for each page, show them        the kernel's tables' lock
+ *                                count a mapping and a pin for each page, show them        no lock of tables
  *
  * From the read to the pin nothing changes, since the context's lock is held. Between batches the task may change its
  * memory; each batch is looked at when its turn comes, and counts on nothing seen before. The window is known to nobody
@@ -28,7 +28,7 @@
 #include <mem/paging_window.h>
 #include <mem/reserve.h>
 
-enum { BATCH = 64 };
+enum { BATCH = 128 };
 
 static struct paging *kernel_tables(void) {
     return &context_kernel()->tables;
@@ -106,7 +106,7 @@ static int show_batch(struct context *context, const struct lease *lease, size_t
     lock_take(&context->lock);
     int error = read_batch(context, page, count, pages_of(lease) - done, lease->info.access, list);
     if (error == 0)
-        error = paging_show(kernel_tables(), lease->window + (done << PAGE_SHIFT), list, count, window_rights(lease));
+        error = paging_show(&lease->window, done, list, count, window_rights(lease));
     lock_release(&context->lock);
     return error;
 }
@@ -118,7 +118,7 @@ static int show_plain(struct context *context, const struct lease *lease) {
         int error = show_batch(context, lease, done, count);
         if (error != 0) {
             if (done > 0)
-                paging_hide(kernel_tables(), lease->window, done, window_rights(lease));
+                paging_hide(&lease->window, done, window_rights(lease));
             return error;
         }
         done += count;
@@ -173,7 +173,7 @@ static int copy_page(pfn_t pfn, uintptr_t at) {
 }
 
 static int show_stable_page(struct context *context, struct lease *lease, size_t index) {
-    uintptr_t page = page_number(lease->info.address) + index, at = lease->window + (index << PAGE_SHIFT);
+    uintptr_t page = page_number(lease->info.address) + index, at = lease_window(lease) + (index << PAGE_SHIFT);
     struct paging_entry entry;
     int error = index == 0 ? look(context, page, pages_of(lease)) : 0;
     if (error == 0 && is_area(vspace_find(&context->ranges, page)))
@@ -223,7 +223,7 @@ static int show_stable(struct context *context, struct lease *lease) {
         int error = show_stable_page(context, lease, done);
         lock_release(&context->lock);
         if (error != 0) {
-            hide_stable(lease->window, done);
+            hide_stable(lease_window(lease), done);
             allow_all_again(context, lease, done);
             return error;
         }
@@ -239,22 +239,22 @@ int lease_show(struct context *context, struct lease *lease) {
 
 void lease_hide(const struct lease *lease) {
     if (lease->info.access == LEASE_STABLE)
-        hide_stable(lease->window, pages_of(lease));
+        hide_stable(lease_window(lease), pages_of(lease));
     else
-        paging_hide(kernel_tables(), lease->window, pages_of(lease), window_rights(lease));
+        paging_hide(&lease->window, pages_of(lease), window_rights(lease));
 }
 
 void lease_audit_pages(const struct lease *lease) {
     bool stable = lease->info.access == LEASE_STABLE;
     for (size_t i = 0; i < pages_of(lease); i++) {
         struct paging_entry entry;
-        bool mapped = paging_find(kernel_tables(), lease->window + (i << PAGE_SHIFT), &entry);
+        bool mapped = paging_find(kernel_tables(), lease_window(lease) + (i << PAGE_SHIFT), &entry);
         bool rights = mapped && (entry.attributes & (PAGE_WRITE | PAGE_USER)) == window_rights(lease);
         require(rights && (stable || frame_get(entry.pfn).pins > 0),
-                "lease: Z1 broken: page %zu of the window at %#zx is %s", i, (size_t)lease->window,
+                "lease: Z1 broken: page %zu of the window at %#zx is %s", i, (size_t)lease_window(lease),
                 mapped ? "not pinned, or has other rights" : "not mapped");
         require(!stable || frame_get(entry.pfn).writable == 0,
                 "lease: Z3 broken: page %zu of the stable window at %#zx can be written elsewhere", i,
-                (size_t)lease->window);
+                (size_t)lease_window(lease));
     }
 }

@@ -13,6 +13,10 @@ static inline size_t lease_pages_of(uintptr_t address, size_t bytes) {
     return page_number(address + bytes - 1) - page_number(address) + 1;
 }
 
+static inline uintptr_t lease_window(const struct lease *lease) {
+    return page_address(lease->window.first);
+}
+
 /* ERR_FAULT if a page of the run is in no range of the context. */
 int lease_look(struct context *context, uintptr_t address, size_t bytes);
 

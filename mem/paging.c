@@ -80,7 +80,7 @@ struct removal {
 };
 
 static bool is_empty_table(pfn_t table) {
-    return frame_table_entries(table, 0) == 0;
+    return frame_table_entries(table, 0) == 0 && frame_get(table).pins == 0; /* pinned: mem/paging_window.h */
 }
 
 /* True if the entry went from present to retired. */
