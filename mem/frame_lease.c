@@ -58,45 +58,67 @@ static void unlease_slowly(pfn_t pfn, unsigned attributes) {
     palloc_lock();
 }
 
-/* The lock is held, as below. Both are made twice, so that the steps are constants. */
-static inline __attribute__((always_inline)) void unlease_as(const pfn_t *list, size_t count, unsigned attributes) {
+/* Up to the first page that needs more, or the end. The lock is held, as in all below; all are made twice, so that the
+ * steps are constants. */
+static inline __attribute__((always_inline)) size_t subtract_plain(const pfn_t *list, size_t from, size_t count,
+                                                                   unsigned attributes) {
     const struct lease_step step = lease_step(attributes);
     union palloc_word *words = palloc_tables.words;
-    for (size_t i = 0; i < count; i++)
-        if (may_subtract(words[list[i]].frame, &step))
-            words[list[i]].frame -= step.add;
-        else
-            unlease_slowly(list[i], attributes);
+    for (; from < count; from++) {
+        uint64_t word = words[list[from]].frame;
+        if (!may_subtract(word, &step))
+            break;
+        words[list[from]].frame = word - step.add;
+    }
+    return from;
 }
 
-static void unlease(const pfn_t *list, size_t count, unsigned attributes) {
-    if (attributes & PAGE_WRITE)
-        unlease_as(list, count, PAGE_WRITE);
-    else
-        unlease_as(list, count, 0);
-}
-
-/* How many pages of the list it came to. */
-static inline __attribute__((always_inline)) size_t lease_as(const pfn_t *list, size_t count, unsigned attributes,
-                                                             int *error) {
+static inline __attribute__((always_inline)) size_t add_plain(const pfn_t *list, size_t from, size_t count,
+                                                              unsigned attributes, bool *fails) {
     const struct lease_step step = lease_step(attributes);
     union palloc_word *words = palloc_tables.words;
     const uint8_t *tags = palloc_tables.tags;
     uint32_t ready = UINT32_MAX; /* a chunk */
-    for (size_t i = 0; i < count; i++) {
-        pfn_t pfn = list[i];
-        if (pfn >> CHUNK_SHIFT != ready && tag_is_ready(pfn))
+    for (; from < count; from++) {
+        pfn_t pfn = list[from];
+        *fails = fail_here();
+        if (pfn >> CHUNK_SHIFT != ready) {
+            if (!tag_is_ready(pfn))
+                break;
             ready = pfn >> CHUNK_SHIFT;
-        if (fail_here())
-            *error = ERR_LIMIT;
-        else if (pfn >> CHUNK_SHIFT == ready && tag_is_tied(tags[pfn]) && may_add(words[pfn].frame, &step))
-            words[pfn].frame += step.add;
-        else
-            *error = lease_slowly(pfn, attributes);
-        if (*error != 0)
-            return i;
+        }
+        if (*fails || !tag_is_tied(__atomic_load_n(&tags[pfn], __ATOMIC_RELAXED)))
+            break;
+        uint64_t word = words[pfn].frame;
+        if (!may_add(word, &step))
+            break;
+        words[pfn].frame = word + step.add;
     }
-    return count;
+    return from;
+}
+
+static void unlease(const pfn_t *list, size_t count, unsigned attributes) {
+    for (size_t i = 0;; i++) {
+        i = attributes & PAGE_WRITE ? subtract_plain(list, i, count, PAGE_WRITE) : subtract_plain(list, i, count, 0);
+        if (i == count)
+            return;
+        unlease_slowly(list[i], attributes);
+    }
+}
+
+static int lease(const pfn_t *list, size_t count, unsigned attributes) {
+    bool fails = false;
+    for (size_t i = 0;; i++) {
+        i = attributes & PAGE_WRITE ? add_plain(list, i, count, PAGE_WRITE, &fails)
+                                    : add_plain(list, i, count, 0, &fails);
+        if (i == count)
+            return 0;
+        int error = fails ? ERR_LIMIT : lease_slowly(list[i], attributes);
+        if (error != 0) {
+            unlease(list, i, attributes);
+            return error;
+        }
+    }
 }
 
 /* As frame_table_entries(), for a table that can't go away. The lock is held. */
@@ -107,14 +129,10 @@ static void count_entries(pfn_t table, int64_t change) {
 }
 
 int frame_lease_list(const pfn_t *list, size_t count, unsigned attributes, pfn_t table) {
-    int error = 0;
     palloc_lock();
-    size_t done =
-        attributes & PAGE_WRITE ? lease_as(list, count, PAGE_WRITE, &error) : lease_as(list, count, 0, &error);
-    if (done == count)
+    int error = lease(list, count, attributes);
+    if (error == 0)
         count_entries(table, (int64_t)count);
-    else
-        unlease(list, done, attributes);
     palloc_unlock();
     return error;
 }

@@ -105,6 +105,7 @@ static int make(unsigned class, unsigned mark, struct lease **made) {
     if (lease == NULL)
         return ERR_NO_MEMORY;
     lease->state = 0;
+    lease->info.context_name[0] = '\0';
     lease->class = class;
     int error = take_window(lease, mark);
     if (error != 0)
@@ -223,9 +224,10 @@ void lease_set_limit(struct context *context, size_t pages) {
 /* --- Opening and closing ------------------------------------------------------------------------------------------ */
 
 /* A lease in the list, with a window and the limit kept, that shows nothing yet. */
-static int enter(struct context *context, const struct lease_info *info, struct lease **entered) {
-    size_t pages = lease_pages_of(info->address, info->bytes);
-    unsigned class = class_of(pages), mark = info->access == LEASE_STABLE ? AREA_PROMISED : 0;
+static int enter(struct context *context, uintptr_t address, size_t bytes, enum lease_access access,
+                 struct lease **entered) {
+    size_t pages = lease_pages_of(address, bytes);
+    unsigned class = class_of(pages), mark = access == LEASE_STABLE ? AREA_PROMISED : 0;
     struct lease *lease = NULL;
     for (bool again = false;; again = true) {
         lock_take(&leases.lock);
@@ -233,7 +235,9 @@ static int enter(struct context *context, const struct lease_info *info, struct 
         if (allowed && lease == NULL && mark == 0)
             lease = take_kept(class);
         if (allowed && lease != NULL) {
-            lease->info = *info;
+            lease->info.address = address;
+            lease->info.bytes = bytes;
+            lease->info.access = access;
             link(lease, context, pages);
         }
         lock_release(&leases.lock);
@@ -258,16 +262,15 @@ int lease_open(struct context *context, uintptr_t address, size_t bytes, enum le
         return ERR_INVALID;
     if (!context->task || page_number(address + bytes - 1) >= context->ranges.end)
         return ERR_FAULT;
-    const struct lease_info info = { .address = address,
-                                     .bytes = bytes,
-                                     .access = access,
-                                     .place = (uintptr_t)__builtin_return_address(0),
-                                     .context_number = context->number };
     struct lease *lease;
-    int error = enter(context, &info, &lease);
+    int error = enter(context, address, bytes, access, &lease);
     if (error != 0) /* a run that the task doesn't have is that first of all, however long */
         return lease_look(context, address, bytes) != 0 ? ERR_FAULT : error;
     lease->info.pointer = (void *)(lease_window(lease) + (address & (PAGE_SIZE - 1)));
+    lease->info.copied = 0;
+    lease->info.place = (uintptr_t)__builtin_return_address(0);
+    lease->info.context_number = context->number;
+    lease->info.owner_ended = false;
     error = lease_show(context, lease);
     if (error != 0) {
         retire(lease);
