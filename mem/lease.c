@@ -73,7 +73,7 @@ static void give_range(uintptr_t first, size_t pages) {
 
 /* The window's range is of a kind of its own, so that vfree() refuses it. */
 static int take_window(struct lease *lease, unsigned mark) {
-    struct vspace_request request = { .pages = (uintptr_t)1 << lease->class,
+    struct vspace_request request = { .pages = (uintptr_t)1 << lease->size_class,
                                       .attributes = (uint16_t)(CONTEXT_RANGE_LEASE | mark),
                                       .guard_after = 1 };
     struct context *kernel = context_kernel();
@@ -106,7 +106,7 @@ static int make(unsigned class, unsigned mark, struct lease **made) {
         return ERR_NO_MEMORY;
     lease->state = 0;
     lease->info.context_name[0] = '\0';
-    lease->class = class;
+    lease->size_class = class;
     int error = take_window(lease, mark);
     if (error != 0)
         pool_give(&leases.pool, lease);
@@ -134,7 +134,7 @@ static struct lease *take_kept(unsigned class) {
 }
 
 static bool keep(struct lease *lease) {
-    unsigned class = lease->class;
+    unsigned class = lease->size_class;
     if (class >= CLASSES || leases.kept_count[class] >= (class < CLASS_SMALL ? KEPT_SMALL : KEPT_LARGE))
         return false;
     lease->next = leases.kept[class];
@@ -364,7 +364,7 @@ static void audit_kept(void) {
     for (unsigned class = 0; class < CLASSES; class ++)
         for (const struct lease *lease = leases.kept[class]; lease != NULL; lease = lease->next) {
             size_t shown = paging_count(&context_kernel()->tables, lease_window(lease), (size_t)1 << class);
-            require(shown == 0 && lease->class == class && !is_open(lease),
+            require(shown == 0 && lease->size_class == class && !is_open(lease),
                     "lease: Z4 broken: the window at %#zx is kept and shows %zu pages", (size_t)lease_window(lease),
                     shown);
             windows++;

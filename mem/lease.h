@@ -71,7 +71,7 @@ struct lease {
     struct context *owner;         /* NULL once it is destroyed */
     uintptr_t state;               /* whether it is open; see mem/lease.c */
     struct paging_window window;
-    unsigned class;
+    unsigned size_class; /* the window has a power of two of pages */
 };
 
 /* Pages of one task that may be leased at a time, if lease_set_limit() says nothing else: 256 MiB. */
