@@ -6,10 +6,19 @@
  * is counted on that was looked at before: the task may change its mappings meanwhile, and the copy then ends at the
  * first page that is gone.
  *
- * Copy or lease (mem/lease.h)? A copy costs what its bytes cost; a lease costs the same for one byte as for a page.
- * Instructions on x86_64 (bench cases take-copy-BYTES and take-lease-BYTES, guest; docs/bench.md), for bytes that are
- * there, without what the kernel then does with them: see TASK_COPY_BYTES. Copying also gives what a plain lease
- * doesn't, bytes that the task can't change after they were checked; for that without a copy, take LEASE_STABLE.
+ * Copy or lease (mem/lease.h)? A copy costs what its bytes cost; a lease hardly more for a page than for a byte. In
+ * instructions, from the middle of a page, for bytes that are there, without what is then done with them (bench cases
+ * take-copy-BYTES and take-lease-BYTES in the guests):
+ *
+ *     bytes              64    256   1 KiB   4 KiB   16 KiB   64 KiB   256 KiB     1 MiB
+ *     x86_64    copy    296    344     536   1,520    5,240   20,120    79,640   317,720
+ *               lease   927    927     927   1,006    1,237    2,161     5,595    20,681
+ *     i386      copy    600    648     840   2,115    6,708   25,080    98,568   392,520
+ *               lease 1,399  1,399   1,399   1,558    2,026    3,898    11,121    42,120
+ *
+ * They meet a little above 2 KiB: TASK_COPY_BYTES. Instructions leave out that a lease's pages are flushed from the TLB
+ * by the close, a page each, or all from 33 pages on. Copying also gives what a plain lease doesn't, bytes that the task
+ * can't change after they were checked; for that without a copy, take LEASE_STABLE.
  *
  * Context: a thread's, not an interrupt's; takes the context's lock, a page at a time. */
 #ifndef MEM_TASK_COPY_H
@@ -22,7 +31,7 @@ extern "C" {
 #endif
 
 /* Up to this many bytes a copy costs less than a lease. */
-#define TASK_COPY_BYTES ((size_t)4096)
+#define TASK_COPY_BYTES ((size_t)2048)
 
 /* Copies `bytes` bytes, any alignment. 0, or ERR_FAULT, ERR_NO_MEMORY at the first page that can't be read or written:
  * then the bytes before it have been copied, and no other. *copied is how many, always, unless the pointer is NULL.
