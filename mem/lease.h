@@ -81,9 +81,9 @@ struct lease {
 void lease_init(void);
 
 /* Makes the task's bytes visible at (*lease)->info.pointer, read-only but for LEASE_WRITE; all or nothing, but that
- * pages may have come into being which the task was promised anyway. Cost, with lease_close(), of 1, 16 and 256 pages that
- * are there: 918, 2,090, 20,316 instructions on x86_64, 1,381, 3,739, 41,289 on i386. A stable lease takes pages one by
- * one, with several locks each. */
+ * pages may have come into being which the task was promised anyway. Cost, with lease_close(), of 1, 16 and 256 pages
+ * that are there: 918, 2,090, 20,316 instructions on x86_64, 1,381, 3,739, 41,289 on i386. A stable lease takes pages
+ * one by one, with several locks each. */
 int lease_open(struct context *context, uintptr_t address, size_t bytes, enum lease_access access,
                struct lease **lease);
 

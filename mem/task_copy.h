@@ -16,9 +16,9 @@
  *     i386      copy    600    648     840   2,115    6,708   25,080    98,568   392,520
  *               lease 1,399  1,399   1,399   1,558    2,026    3,898    11,121    42,120
  *
- * They meet a little above 2 KiB: TASK_COPY_BYTES. Instructions leave out that a lease's pages are flushed from the TLB
- * by the close, a page each, or all from 33 pages on. Copying also gives what a plain lease doesn't, bytes that the task
- * can't change after they were checked; for that without a copy, take LEASE_STABLE.
+ * They meet a little above 2 KiB: TASK_COPY_BYTES. Instructions leave out that a lease's pages are flushed from the
+ * TLB by the close, a page each, or all from 33 pages on. Copying also gives what a plain lease doesn't, bytes that the
+ * task can't change after they were checked; for that without a copy, take LEASE_STABLE.
  *
  * Context: a thread's, not an interrupt's; takes the context's lock, a page at a time. */
 #ifndef MEM_TASK_COPY_H
