@@ -9,9 +9,10 @@
 #include <base/fail.h>
 #include <base/string.h>
 #include <mem/area.h>
-#include <mem/area_lease.h>
 #include <mem/audit.h>
+#include <mem/lease.h>
 #include <mem/reserve.h>
+#include <mem/task_copy.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <tests/host/machine.h>
@@ -140,7 +141,7 @@ static void do_protect(struct task *task, unsigned first, unsigned end, unsigned
 }
 
 static void do_write(struct task *task, unsigned page, uint8_t byte) {
-    int error = area_write(task->context, address_of(page) + 100, &byte, 1);
+    int error = copy_to_task(task->context, address_of(page) + 100, &byte, 1, NULL);
     if (task->pages[page].mapped && (task->pages[page].rights & AREA_WRITE)) {
         expect(error == 0 || error == ERR_NO_MEMORY);
         if (error == 0)
@@ -152,7 +153,7 @@ static void do_write(struct task *task, unsigned page, uint8_t byte) {
 
 static void check_page(struct task *task, unsigned page) {
     uint8_t byte = 0xee;
-    int error = area_read(task->context, &byte, address_of(page) + 100, 1);
+    int error = copy_from_task(task->context, &byte, address_of(page) + 100, 1, NULL);
     if (task->pages[page].mapped && task->pages[page].rights != 0) {
         expect_equal((unsigned)-error, 0);
         expect_equal(byte, *task->pages[page].byte);
@@ -198,7 +199,7 @@ static void do_lease(struct task *task, unsigned page, uint8_t byte) {
         lease = NULL;
         return;
     }
-    int error = area_lease(task->context, address_of(page) + 100, 1, LEASE_WRITE, &lease);
+    int error = lease_open(task->context, address_of(page) + 100, 1, LEASE_WRITE, &lease);
     if (error != 0) {
         lease = NULL;
         return;

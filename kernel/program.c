@@ -19,6 +19,7 @@
 #include <kernel/archive.h>
 #include <kernel/elf.h>
 #include <mem/area.h>
+#include <mem/task_copy.h>
 #include <mem/valloc.h>
 #include <user.h>
 
@@ -81,8 +82,8 @@ static int load_segment(struct context *context, const struct elf_segment *segme
     uintptr_t address;
     int error = area_map(context, &request, &address);
     if (error == 0)
-        error =
-            area_write(context, (uintptr_t)segment->address, file + segment->file_offset, (size_t)segment->file_bytes);
+        error = copy_to_task(context, (uintptr_t)segment->address, file + segment->file_offset,
+                             (size_t)segment->file_bytes, NULL);
     if (error == 0 && rights_of(segment) != request.rights)
         error = area_protect(context, address, request.pages, rights_of(segment));
     return error;
@@ -109,7 +110,7 @@ struct pusher {
 static uintptr_t push(struct pusher *pusher, const void *bytes, size_t count) {
     pusher->sp -= count;
     if (pusher->error == 0)
-        pusher->error = area_write(pusher->context, pusher->sp, bytes, count);
+        pusher->error = copy_to_task(pusher->context, pusher->sp, bytes, count, NULL);
     return pusher->sp;
 }
 
@@ -122,7 +123,7 @@ static void push_pointers(struct pusher *pusher, const char *texts, uintptr_t at
     push_word(pusher, 0);
     uintptr_t table = pusher->sp -= count * WORD;
     for (size_t i = 0; i < count && pusher->error == 0; i++) {
-        pusher->error = area_write(pusher->context, table + i * WORD, &at, WORD);
+        pusher->error = copy_to_task(pusher->context, table + i * WORD, &at, WORD, NULL);
         size_t bytes = string_length(texts) + 1;
         texts += bytes;
         at += bytes;

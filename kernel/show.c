@@ -181,6 +181,9 @@ void show_heap(void) {
 }
 
 void show_leases(void) {
+    static const char *const uses[] = {
+        [LEASE_READ] = "read", [LEASE_WRITE] = "write", [LEASE_STABLE] = "read, stable"
+    };
     struct lease_info info = { .number = 0 };
     struct lease_stats stats;
     lease_stats(&stats);
@@ -190,6 +193,10 @@ void show_leases(void) {
         boot_symbol(info.place, name, sizeof(name));
         console_print("  number %llu: %zu bytes at %#zx of context %u (%s), seen at %p, to %s, opened at %s\n",
                       (unsigned long long)info.number, info.bytes, (size_t)info.address, info.context_number,
-                      info.context_name, info.pointer, info.access == LEASE_WRITE ? "write" : "read", name);
+                      info.context_name, info.pointer, uses[info.access], name);
+        if (info.copied > 0)
+            console_print("    %u of its pages are copies\n", info.copied);
+        if (info.owner_ended)
+            console_print("    its task has ended: whoever opened it forgot it, or is late\n");
     }
 }

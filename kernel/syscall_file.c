@@ -9,6 +9,7 @@
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 #include <mem/area.h>
+#include <mem/task_copy.h>
 
 enum { PART_BYTES = 256, RANDOM_MOST = 4096, VECTORS_MAX = 1024, END_OF_INPUT = 4, BACKSPACE = 8, DELETE = 127 };
 
@@ -24,7 +25,7 @@ static intptr_t write_bytes(struct context *context, uintptr_t from, uintptr_t b
         return -EINVAL;
     while (done < bytes) {
         size_t count = bytes - done < PART_BYTES ? bytes - done : PART_BYTES;
-        if (area_read(context, part, from + done, count) != 0)
+        if (copy_from_task(context, part, from + done, count, NULL) != 0)
             return done > 0 ? (intptr_t)done : -EFAULT;
         console_write(part, count);
         done += count;
@@ -47,7 +48,8 @@ static intptr_t write_vectors(struct syscall *call) {
     if (count > VECTORS_MAX)
         return -EINVAL;
     for (uintptr_t i = 0; i < count; i++) {
-        if (area_read(call->task->context, vector, call->arguments[1] + i * sizeof(vector), sizeof(vector)) != 0)
+        if (copy_from_task(call->task->context, vector, call->arguments[1] + i * sizeof(vector), sizeof(vector),
+                           NULL) != 0)
             return total > 0 ? (intptr_t)total : -EFAULT;
         intptr_t written = write_bytes(call->task->context, vector[0], vector[1]);
         if (written < 0)
@@ -96,7 +98,7 @@ static intptr_t read_console(struct syscall *call) {
     size_t count = read_line(call->task, line, call->arguments[2] < PART_BYTES ? call->arguments[2] : PART_BYTES);
     if (call->task->signal != 0)
         return -EINTR;
-    int error = area_write(call->task->context, call->arguments[1], line, count);
+    int error = copy_to_task(call->task->context, call->arguments[1], line, count, NULL);
     return error == 0 ? (intptr_t)count : error;
 }
 
@@ -110,7 +112,7 @@ static struct task_file *file_of(struct syscall *call) {
 static intptr_t open_file(struct task *task, uintptr_t path_at, uintptr_t flags) {
     char path[PART_BYTES];
     struct cpio_member member;
-    if (area_read_text(task->context, path, path_at, sizeof(path)) < 0)
+    if (string_from_task(task->context, path, path_at, sizeof(path)) < 0)
         return -EFAULT;
     if (archive_find(path, &member) != 1)
         return -ENOENT;
@@ -148,7 +150,7 @@ static intptr_t read(struct syscall *call) {
         return -EBADF;
     size_t rest = file->at < file->size ? file->size - file->at : 0, wish = call->arguments[2];
     size_t count = wish < rest ? wish : rest;
-    int error = area_write(call->task->context, call->arguments[1], file->bytes + file->at, count);
+    int error = copy_to_task(call->task->context, call->arguments[1], file->bytes + file->at, count, NULL);
     if (error != 0)
         return error;
     file->at += count;
@@ -179,7 +181,7 @@ static intptr_t seek_far(struct syscall *call) {
     int64_t place = seek_to(file, offset, call->arguments[4]);
     if (place < 0)
         return (intptr_t)place;
-    return area_write(call->task->context, call->arguments[3], &place, sizeof(place));
+    return copy_to_task(call->task->context, call->arguments[3], &place, sizeof(place), NULL);
 }
 
 /* Nothing can be set on the console. */
@@ -195,7 +197,7 @@ static intptr_t random_bytes(struct syscall *call) {
         word ^= word >> 7;
         word ^= word << 17;
         size_t count = bytes - done < sizeof(word) ? bytes - done : sizeof(word);
-        if (area_write(call->task->context, call->arguments[0] + done, &word, count) != 0)
+        if (copy_to_task(call->task->context, call->arguments[0] + done, &word, count, NULL) != 0)
             return -EFAULT;
     }
     return (intptr_t)bytes;

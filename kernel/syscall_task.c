@@ -12,6 +12,7 @@
 #include <linux/utsname.h>
 #include <linux/wait.h>
 #include <mem/area.h>
+#include <mem/task_copy.h>
 
 enum {
     PATH_BYTES = 256,
@@ -82,9 +83,9 @@ static intptr_t clone(struct syscall *call) {
     if (flags & CLONE_CHILD_CLEARTID)
         child->clear_number = child_at;
     if (flags & CLONE_CHILD_SETTID)
-        area_write(child->context, child_at, &child_number, sizeof(child_number));
+        copy_to_task(child->context, child_at, &child_number, sizeof(child_number), NULL);
     if (flags & CLONE_PARENT_SETTID)
-        area_write(call->task->context, parent_at, &child_number, sizeof(child_number));
+        copy_to_task(call->task->context, parent_at, &child_number, sizeof(child_number), NULL);
     return made;
 }
 
@@ -94,7 +95,7 @@ static intptr_t wait_child(struct syscall *call) {
         return -EINVAL;
     int status;
     intptr_t found = task_wait_child((intptr_t)(int32_t)call->arguments[0], (options & WNOHANG) != 0, &status);
-    if (found > 0 && status_at != 0 && area_write(call->task->context, status_at, &status, sizeof(status)) != 0)
+    if (found > 0 && status_at != 0 && copy_to_task(call->task->context, status_at, &status, sizeof(status), NULL) != 0)
         return -EFAULT;
     return found;
 }
@@ -105,13 +106,13 @@ static intptr_t wait_child(struct syscall *call) {
 static int read_texts(struct context *context, uintptr_t list, struct program_texts *texts, bool arguments) {
     for (uintptr_t at = list; list != 0; at += sizeof(uintptr_t)) {
         uintptr_t text;
-        if (area_read(context, &text, at, sizeof(text)) != 0)
+        if (copy_from_task(context, &text, at, sizeof(text), NULL) != 0)
             return -EFAULT;
         if (text == 0)
             return 0;
         size_t room;
         char *to = program_texts_room(texts, &room);
-        int length = room > 0 ? area_read_text(context, to, text, room) : ERR_LIMIT;
+        int length = room > 0 ? string_from_task(context, to, text, room) : ERR_LIMIT;
         if (length < 0)
             return length == ERR_LIMIT ? -E2BIG : -EFAULT;
         program_texts_took(texts, (size_t)length + 1, arguments);
@@ -121,7 +122,7 @@ static int read_texts(struct context *context, uintptr_t list, struct program_te
 
 static int load(struct syscall *call, char *path, struct program *program) {
     struct context *context = call->task->context;
-    int length = area_read_text(context, path, call->arguments[0], PATH_BYTES);
+    int length = string_from_task(context, path, call->arguments[0], PATH_BYTES);
     if (length < 0)
         return length == ERR_LIMIT ? -ENAMETOOLONG : -EFAULT;
     struct program_texts texts;
@@ -166,17 +167,17 @@ static intptr_t arch_control(struct syscall *call) {
     uintptr_t value = 0;
     intptr_t result = user_arch_control(&call->task->user, call->arguments[0], call->arguments[1], &value);
     if (result == 1)
-        return area_write(call->task->context, call->arguments[1], &value, sizeof(value));
+        return copy_to_task(call->task->context, call->arguments[1], &value, sizeof(value), NULL);
     return result;
 }
 
 static intptr_t set_segment(struct syscall *call) {
     uint32_t words[4];
     uintptr_t at = call->arguments[0];
-    if (area_read(call->task->context, words, at, sizeof(words)) != 0)
+    if (copy_from_task(call->task->context, words, at, sizeof(words), NULL) != 0)
         return -EFAULT;
     intptr_t result = user_set_segment(&call->task->user, words);
-    return result == 0 ? area_write(call->task->context, at, words, sizeof(words[0])) : result;
+    return result == 0 ? copy_to_task(call->task->context, at, words, sizeof(words[0]), NULL) : result;
 }
 
 /* --- Signals ------------------------------------------------------------------------------------------------------ */
@@ -211,7 +212,7 @@ static intptr_t kill_thread(struct syscall *call) {
 
 static intptr_t sleep(struct syscall *call) {
     intptr_t wish[2];
-    if (area_read(call->task->context, wish, call->arguments[0], sizeof(wish)) != 0)
+    if (copy_from_task(call->task->context, wish, call->arguments[0], sizeof(wish), NULL) != 0)
         return -EFAULT;
     if (wish[0] < 0 || wish[1] < 0 || wish[1] >= 1000000000)
         return -EINVAL;
@@ -226,7 +227,7 @@ static intptr_t sleep(struct syscall *call) {
 static intptr_t clock(struct syscall *call) {
     uint32_t ticks = timer_ticks();
     intptr_t now[2] = { (intptr_t)(ticks / TIMER_HZ), (intptr_t)(ticks % TIMER_HZ * (1000000000u / TIMER_HZ)) };
-    return area_write(call->task->context, call->arguments[1], now, sizeof(now));
+    return copy_to_task(call->task->context, call->arguments[1], now, sizeof(now), NULL);
 }
 
 static intptr_t system_name(struct syscall *call) {
@@ -237,7 +238,7 @@ static intptr_t system_name(struct syscall *call) {
     fmt(name.release, sizeof(name.release), "6.1.0");
     fmt(name.version, sizeof(name.version), "xelix-mm reference kernel");
     fmt(name.machine, sizeof(name.machine), USER_BITS == 64 ? "x86_64" : "i686");
-    return area_write(call->task->context, call->arguments[0], &name, sizeof(name));
+    return copy_to_task(call->task->context, call->arguments[0], &name, sizeof(name), NULL);
 }
 
 const struct syscall_entry syscall_task_entries[] = {

@@ -30,6 +30,7 @@
 #include <kernel/program.h>
 #include <mem/area.h>
 #include <mem/nodes.h>
+#include <mem/task_copy.h>
 #include <mem/valloc.h>
 
 enum { STACK_PAGES = 4, SIGNAL_KILL = 9 };
@@ -277,7 +278,7 @@ void task_exit(int status) {
     struct context *context = task->context;
     uint32_t zero = 0;
     if (task->clear_number != 0)
-        area_write(context, task->clear_number, &zero, sizeof(zero));
+        copy_to_task(context, task->clear_number, &zero, sizeof(zero), NULL);
     task->context = NULL;
     destroy_context(context);
     leave_children(task);

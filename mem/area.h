@@ -1,8 +1,8 @@
 /* mem/area.h - layer 5: a task's memory.
  *
  * An area is a range of a task's context with rights; its pages appear when they are touched, zeroed. All that a task
- * can ask for (mmap, munmap, mprotect, brk, fork) is done with these few calls, and all that the kernel reads and
- * writes of a task's memory goes through here.
+ * can ask for (mmap, munmap, mprotect, brk, fork) is done with these few calls, and what the
+ * kernel itself reads and writes there goes through mem/task_copy.h and mem/lease.h.
  *
  * Addresses are page-aligned and sizes pages where not said otherwise. W^X holds for every page over all its mappings:
  * rights to write and execute together are refused, as is execution while another mapping can write.
@@ -51,6 +51,14 @@ int area_protect(struct context *context, uintptr_t address, size_t pages, unsig
  * writes. On failure the new context is empty again. */
 int area_copy(struct context *from, struct context *to);
 
+/* Shows pages of one task in another: the run from `source` on, which shared areas cover, becomes a shared area of
+ * `to`, placed as the request says (pages, rights, address, fixed, low, high; no `replace`). Each may unmap its own or
+ * end; the pages are freed with the last. The two contexts may be the same.
+ * ERR_INVALID also for a source that isn't all shared; ERR_REFUSED more rights than the source has, or W^X; ERR_LIMIT a
+ * page that is mapped too often; else as area_map(). Nothing has changed then. */
+int area_share(struct context *from, uintptr_t source, struct context *to, const struct area_request *request,
+               uintptr_t *address);
+
 /* Removes all areas: before context_destroy(). */
 void area_clear(struct context *context);
 
@@ -63,13 +71,6 @@ int area_fault(struct context *context, uintptr_t address, unsigned access);
 /* Lets a stack area grow down to the page of `address`, if that lies at most `most` pages below the area's end and a
  * free page stays below it. ERR_FAULT: no such area; ERR_NO_MEMORY. */
 int area_grow(struct context *context, uintptr_t address, size_t most);
-
-/* Copies between the kernel and a task, any alignment: ERR_FAULT or ERR_NO_MEMORY, and part may have been copied. */
-int area_read(struct context *context, void *to, uintptr_t from, size_t bytes);
-int area_write(struct context *context, uintptr_t to, const void *from, size_t bytes);
-
-/* Reads a text with its zero into `room` bytes: its length without the zero; ERR_FAULT, ERR_LIMIT if it is longer. */
-int area_read_text(struct context *context, char *to, uintptr_t from, size_t room);
 
 /* --- Inspect ------------------------------------------------------------------------------------------------------ */
 

@@ -28,10 +28,19 @@ static void add_page(struct sum *sum, struct context *context, uintptr_t page, u
         sum->owed += showing > 0 ? WHOLE - WHOLE / showing : WHOLE;
 }
 
+/* A stable lease's window: its shares of what it shows (mem/lease_pages.c). */
+static void add_window(struct sum *sum, struct context *kernel, const struct vspace_range *range) {
+    for (uintptr_t page = range->first; page < range->end; page++)
+        if (paging_count(&kernel->tables, page_address(page), 1) == 1)
+            add_page(sum, kernel, page, AREA_PROMISED);
+}
+
 static void add_context(struct sum *sum, struct context *context) {
     lock_take(&context->lock);
     const struct vspace_range *range = vspace_next(&context->ranges, 0);
     for (; range != NULL; range = vspace_next(&context->ranges, range->end)) {
+        if ((range->attributes & CONTEXT_RANGE_KIND) == CONTEXT_RANGE_LEASE && (range->attributes & AREA_PROMISED))
+            add_window(sum, context, range);
         if (!is_area(range))
             continue;
         require(context->task && range->guard_before == 0 && range->guard_after == 0,

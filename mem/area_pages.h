@@ -37,6 +37,9 @@ static inline uint32_t area_showing(pfn_t pfn) {
  * written through the other: whoever writes gets a copy first. No rights: the page stays, for ring 0 only. */
 unsigned area_entry_attributes(unsigned attributes, pfn_t pfn);
 
+/* Makes an access possible and says by which entry: area_fault() with the lock held. */
+int area_touch(struct context *context, uintptr_t page, unsigned access, struct paging_entry *entry);
+
 /* Shows a new zeroed page; ERR_NO_MEMORY. */
 int area_add_page(struct context *context, uintptr_t page, unsigned attributes);
 

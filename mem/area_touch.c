@@ -5,10 +5,6 @@
  *     written, and shown by others too  a copy, from the reserve
  *     written, and shown by nobody else it may be written from now on
  *
- * The kernel reads and writes a task's memory by the frame view, page by page, with the context's lock held from the
- * look at the entry to the end of the copy: the task can't unmap it in between. So a task's memory is never mapped for
- * the kernel here, a bad pointer is an error and no fault, and rights are the task's own.
- *
  * Cost: one walk of the tables a page, and what a new page costs. */
 #include <base/string.h>
 #include <mem/area.h>
@@ -91,8 +87,7 @@ static bool entry_allows(const struct paging_entry *entry, unsigned access) {
            (!(access & AREA_EXECUTE) || (entry->attributes & PAGE_EXECUTE));
 }
 
-/* With the lock: the page is there and the access possible when this is 0. */
-static int touch(struct context *context, uintptr_t page, unsigned access, struct paging_entry *entry) {
+int area_touch(struct context *context, uintptr_t page, unsigned access, struct paging_entry *entry) {
     const struct vspace_range *range = vspace_find(&context->ranges, page);
     unsigned rights = is_area(range) ? area_rights(range->attributes) : 0;
     if (rights == 0 || (access & ~(rights | AREA_READ)) != 0)
@@ -110,68 +105,7 @@ static int touch(struct context *context, uintptr_t page, unsigned access, struc
 int area_fault(struct context *context, uintptr_t address, unsigned access) {
     struct paging_entry entry;
     lock_take(&context->lock);
-    int error = touch(context, page_number(address), access, &entry);
+    int error = area_touch(context, page_number(address), access, &entry);
     lock_release(&context->lock);
     return error;
-}
-
-/* --- Copying ------------------------------------------------------------------------------------------------------ */
-
-static size_t part_of_page(uintptr_t address, size_t bytes) {
-    size_t rest = PAGE_SIZE - (address & (PAGE_SIZE - 1));
-    return bytes < rest ? bytes : rest;
-}
-
-/* One page's worth. */
-static int copy_part(struct context *context, uintptr_t address, void *kernel, size_t bytes, unsigned access) {
-    struct paging_entry entry;
-    lock_take(&context->lock);
-    int error = touch(context, page_number(address), access, &entry);
-    if (error == 0) {
-        uint8_t *view = (uint8_t *)arch_frame_open(entry.pfn), *at = view + (address & (PAGE_SIZE - 1));
-        if (access & AREA_WRITE)
-            memcpy(at, kernel, bytes);
-        else
-            memcpy(kernel, at, bytes);
-        arch_frame_close(view);
-    }
-    lock_release(&context->lock);
-    return error;
-}
-
-static int copy(struct context *context, uintptr_t address, uint8_t *kernel, size_t bytes, unsigned access) {
-    if (bytes > 0 && address + (bytes - 1) < address)
-        return ERR_FAULT;
-    while (bytes > 0) {
-        size_t part = part_of_page(address, bytes);
-        int error = copy_part(context, address, kernel, part, access);
-        if (error != 0)
-            return error;
-        address += part;
-        kernel += part;
-        bytes -= part;
-    }
-    return 0;
-}
-
-int area_read(struct context *context, void *to, uintptr_t from, size_t bytes) {
-    return copy(context, from, (uint8_t *)to, bytes, AREA_READ);
-}
-
-int area_write(struct context *context, uintptr_t to, const void *from, size_t bytes) {
-    return copy(context, to, (uint8_t *)(uintptr_t)from, bytes, AREA_WRITE);
-}
-
-/* A page at a time, so that nothing behind the text's last page is asked for. */
-int area_read_text(struct context *context, char *to, uintptr_t from, size_t room) {
-    for (size_t done = 0; done < room;) {
-        size_t part = part_of_page(from + done, room - done);
-        int error = from + done < from ? ERR_FAULT : area_read(context, to + done, from + done, part);
-        if (error != 0)
-            return error;
-        for (size_t i = 0; i < part; i++, done++)
-            if (to[done] == '\0')
-                return (int)done;
-    }
-    return ERR_LIMIT;
 }

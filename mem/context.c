@@ -15,6 +15,7 @@ static struct {
     struct context *last; /* guarded by lock */
     uint32_t number;      /* given last; guarded by lock */
     struct pool contexts, ranges;
+    void (*ended)(struct context *context); /* set once */
 } state = { .lock = LOCK_INIT("contexts", LOCK_RANK_CONTEXTS) };
 
 struct context *context_kernel(void) {
@@ -58,6 +59,10 @@ static void unlink(struct context *context) {
     lock_release(&state.lock);
 }
 
+void context_set_end(void (*ended)(struct context *context)) {
+    state.ended = ended;
+}
+
 struct context *context_create(const char *name) {
     struct context *context = (struct context *)pool_take(&state.contexts);
     if (context == NULL)
@@ -81,6 +86,8 @@ struct context *context_create(const char *name) {
 void context_destroy(struct context *context) {
     require(context != &state.kernel, "the kernel's context can't be destroyed");
     unlink(context);
+    if (context->leases.open > 0)
+        state.ended(context);
     const struct vspace_range *range = NULL;
     uintptr_t page = 0;
     while ((range = vspace_next(&context->ranges, page)) != NULL) {

@@ -21,7 +21,10 @@ struct context {
     const char *name;
     uint32_t number; /* 0 is the kernel's; never used twice */
     bool task;
-    struct context *next; /* all contexts, the kernel's first; guarded by the list's lock */
+    struct {
+        size_t open, pages, limit; /* limit in pages; 0: none but the default */
+    } leases;                      /* of its memory; guarded by the list of leases' lock (mem/lease.h) */
+    struct context *next;          /* all contexts, the kernel's first; guarded by the list's lock */
 };
 
 /* The kernel's own. */
@@ -32,6 +35,9 @@ struct context *context_create(const char *name);
 
 /* Removes all that is mapped in it, and the context. It must not be loaded. */
 void context_destroy(struct context *context);
+
+/* Called by context_destroy() for a context with leases open, before anything of it goes. Set once, by lease_init(). */
+void context_set_end(void (*ended)(struct context *context));
 
 /* The context with this number, or NULL; and the number of the next one above it (UINT32_MAX past the last). */
 struct context *context_by_number(uint32_t number);

@@ -93,6 +93,13 @@ int frame_remap_list(const pfn_t *list, size_t count, unsigned old_attributes, u
 int frame_pin(pfn_t pfn);
 void frame_unpin(pfn_t pfn);
 
+/* A mapping and a pin for each page of a list, in one step, so that nobody finds one without the other, as leases need
+ * it, and as many entries in use more for the table that they stand in, which is pinned. All or nothing: the errors of
+ * frame_map() and frame_pin(). `attributes`: PAGE_WRITE or none. And the reverse, after the flush, of pages that are
+ * mapped so. Cost: one lock a call and a word a page; callers give batches. */
+int frame_lease_list(const pfn_t *list, size_t count, unsigned attributes, pfn_t table);
+void frame_unlease_list(const pfn_t *list, size_t count, unsigned attributes, pfn_t table);
+
 /* Ends the holding: the mappings and pins, of which there is at least one, keep the page from here on. */
 void frame_hand_over(pfn_t pfn);
 

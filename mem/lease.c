@@ -1,251 +1,292 @@
-/* The order, and why:
+/* Descriptions, windows and the list of leases; mem/lease_pages.c shows the pages.
  *
- *     open   look at all pages once, so that nonsense costs nothing       task's lock
- *            take the description and the window                           kernel's lock, for the range alone
- *            for each page: look again, pin; map a batch in the window     task's lock
- *     close  unlink; then, a batch at a time: unmap and flush, unpin; give the window back
+ *     open   take a description with its window, enter it in the list: limit and counts are settled  list's lock
+ *            show the pages                                                              mem/lease_pages.c
+ *     close  mark it closing; hide the pages
+ *            take it off the list, keep it for the next lease                                        list's lock
  *
- * Between looking and mapping the task may change its memory, so the second look is the one that counts: from it to
- * the pin nothing changes, since the context's lock is held. The window is known to nobody else by then, and mapping
- * in it takes the lock of the kernel's tables alone (rank PAGING): two contexts are never locked at once.
+ * A window's range has a power of two of pages, and stays with its description when the lease is closed: a few of each
+ * size are kept, with its tables, so that most leases are opened without a look at ranges or tables. The
+ * pages of a window behind the lease's own are unmapped, as is the guard behind the window. Windows of stable leases
+ * wear a mark in the range's attributes and aren't kept. What is kept is given back by lease_trim(): before a request
+ * is refused, and by whoever compares states.
  *
- * The pin keeps a page from being freed; the mapping in the window counts like any other, so W^X holds over it. Which
- * pages a lease has stands in the kernel's tables and nowhere else.
+ * A description's `state` is its own address, scrambled, while the lease is open: so a second close, a pointer to
+ * something else, and a copy of a description are told from an open lease without a search.
  *
  * Invariants, checked by lease_audit():
- *   Z1  each page of an open lease's window shows a page with at least one pin, with the lease's rights.
- *   Z2  the list is in the order of numbers, newest first; open and pages count it.
+ *   Z1  each page of an open lease's window shows a page with the lease's rights; with a pin, if it isn't stable.
+ *   Z2  the list is in the order of numbers, newest first, linked both ways; `open`, `pages` and `ended` count it, and
+ *       each living owner's own counts sum to it.
+ *   Z3  a page of a stable lease can be written nowhere.
+ *   Z4  windows that are kept show nothing, and are as many as noted.
  *
- * Locking: the list has a lock (rank CONTEXTS), held while a batch is unmapped and not while pages are mapped.
- * A page that is shown and not leased has as many mappings as contexts show it: who must tell (mem/area.h) takes
- * mappings less pins. So a window's mapping and pin come and go together: here the list's lock keeps others from
- * looking in between, which is enough while there is one processor.
+ * Locking: the list has a lock (rank CONTEXTS), never held while pages are shown or hidden. Opening and closing leases
+ * are in the list but not in state `open`, and audits and listings pass them by.
  *
- * Not done: faulting pages in and breaking copy-on-write (mem/area_lease.h does both first); stable reads; charging. */
+ * Not done: charging leases to anybody; windows kept for each processor. */
 #include <mem/lease.h>
+#include <base/bits.h>
 #include <base/check.h>
-#include <base/fail.h>
 #include <base/fmt.h>
-#include <mem/frame.h>
+#include <mem/area_pages.h>
+#include <mem/lease_pages.h>
 #include <mem/nodes.h>
 
-/* Pages are pinned and mapped in batches of this many, noted on the stack. */
-enum { BATCH = 64 };
+/* Windows of 2^class pages are kept: so many of each class below, and fewer of the large ones. */
+enum { CLASSES = 10, CLASS_SMALL = 5, KEPT_SMALL = 8, KEPT_LARGE = 2 };
 
 static struct {
     struct lock lock;
     struct pool pool;
     struct lease *newest; /* guarded by lock, as all below */
+    struct lease *kept[CLASSES];
+    unsigned kept_count[CLASSES];
     struct lease_stats stats;
 } leases = { .lock = LOCK_INIT("leases", LOCK_RANK_CONTEXTS) };
 
-void lease_init(void) {
-    pool_init(&leases.pool, "leases", sizeof(struct lease), &nodes_source);
+/* --- State -------------------------------------------------------------------------------------------------------- */
+
+static uintptr_t open_state(const struct lease *lease) {
+    return (uintptr_t)lease ^ (uintptr_t)0x6c656173;
 }
 
-static struct paging *kernel_tables(void) {
-    return &context_kernel()->tables;
+static bool is_open(const struct lease *lease) {
+    return __atomic_load_n(&lease->state, __ATOMIC_ACQUIRE) == open_state(lease);
 }
 
-/* Virtual pages that bytes from an address on touch. */
-static size_t pages_of(uintptr_t address, size_t bytes) {
-    return page_number(address + bytes - 1) - page_number(address) + 1;
+/* --- Windows ------------------------------------------------------------------------------------------------------ */
+
+static unsigned class_of(size_t pages) {
+    return pages <= 1 ? 0 : (unsigned)(sizeof(size_t) * 8) - (unsigned)__builtin_clzl((unsigned long)(pages - 1));
 }
 
-static uintptr_t window_of(const struct lease_info *info) {
-    return (uintptr_t)info->pointer & ~(uintptr_t)(PAGE_SIZE - 1);
-}
-
-/* --- The task's side ---------------------------------------------------------------------------------------------- */
-
-/* The page behind a page of the task's, if it may be used so. The context's lock is held. */
-static int look(struct context *context, uintptr_t page, enum lease_access access, pfn_t *pfn) {
-    struct paging_entry entry;
-    if (vspace_find(&context->ranges, page) == NULL || !paging_find(&context->tables, page_address(page), &entry) ||
-        !(entry.attributes & PAGE_USER))
-        return ERR_FAULT;
-    if (access == LEASE_WRITE && !(entry.attributes & PAGE_WRITE))
-        return (entry.attributes & PAGE_EXECUTE) ? ERR_REFUSED : ERR_FAULT;
-    *pfn = entry.pfn;
-    return 0;
-}
-
-static int look_at_all(struct context *context, uintptr_t address, size_t bytes, enum lease_access access) {
-    uintptr_t first = page_number(address), end = first + pages_of(address, bytes);
-    int error = 0;
-    pfn_t pfn;
-    lock_take(&context->lock);
-    for (uintptr_t page = first; error == 0 && page < end; page++)
-        error = look(context, page, access, &pfn);
-    lock_release(&context->lock);
-    return error;
-}
-
-/* --- The window --------------------------------------------------------------------------------------------------- */
-
-static void unpin(const pfn_t *list, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        frame_unpin(list[i]);
-}
-
-static int pin(pfn_t pfn) {
-    return fail_here() ? ERR_LIMIT : frame_pin(pfn);
-}
-
-/* Pins and maps `count` pages from page `done` of the lease on. The context's lock is held. */
-static int show_batch(struct context *context, const struct lease_info *info, size_t done, size_t count) {
-    pfn_t list[BATCH];
-    for (size_t i = 0; i < count; i++) {
-        int error = look(context, page_number(info->address) + done + i, info->access, &list[i]);
-        if (error == 0)
-            error = pin(list[i]);
-        if (error != 0) {
-            unpin(list, i);
-            return error;
-        }
-    }
-    uintptr_t at = window_of(info) + (done << PAGE_SHIFT);
-    int error = paging_map_list(kernel_tables(), at, list, count, info->access == LEASE_WRITE ? PAGE_WRITE : 0);
-    if (error != 0)
-        unpin(list, count);
-    return error;
-}
-
-static void hide_batch(uintptr_t at, size_t count) {
-    pfn_t list[BATCH];
-    for (size_t i = 0; i < count; i++) {
-        struct paging_entry entry;
-        bool mapped = paging_find(kernel_tables(), at + (i << PAGE_SHIFT), &entry);
-        require(mapped, "lease: page %#zx of a window lost its translation", (size_t)(at + (i << PAGE_SHIFT)));
-        list[i] = entry.pfn;
-    }
-    lock_take(&leases.lock);
-    paging_unmap(kernel_tables(), at, count);
-    unpin(list, count);
-    lock_release(&leases.lock);
-}
-
-static void hide(uintptr_t window, size_t pages) {
-    for (size_t done = 0; done < pages;) {
-        size_t count = pages - done < BATCH ? pages - done : BATCH;
-        hide_batch(window + (done << PAGE_SHIFT), count);
-        done += count;
-    }
-}
-
-static int show(struct context *context, const struct lease_info *info) {
-    size_t pages = pages_of(info->address, info->bytes), done = 0;
-    int error = 0;
-    lock_take(&context->lock);
-    while (error == 0 && done < pages) {
-        size_t count = pages - done < BATCH ? pages - done : BATCH;
-        error = show_batch(context, info, done, count);
-        done += error == 0 ? count : 0;
-    }
-    lock_release(&context->lock);
-    if (error != 0)
-        hide(window_of(info), done);
-    return error;
-}
-
-/* --- Opening and closing ------------------------------------------------------------------------------------------ */
-
-static void link(struct lease *lease) {
-    lock_take(&leases.lock);
-    lease->info.number = ++leases.stats.opened;
-    lease->next = leases.newest;
-    leases.newest = lease;
-    leases.stats.open++;
-    leases.stats.pages += pages_of(lease->info.address, lease->info.bytes);
-    lock_release(&leases.lock);
-}
-
-static void unlink(struct lease *lease) {
-    lock_take(&leases.lock);
-    struct lease **at = &leases.newest;
-    while (*at != NULL && *at != lease)
-        at = &(*at)->next;
-    bool open = *at == lease;
-    if (open) {
-        *at = lease->next;
-        leases.stats.open--;
-        leases.stats.pages -= pages_of(lease->info.address, lease->info.bytes);
-    }
-    lock_release(&leases.lock);
-    require(open, "lease_close(%#zx): no lease is open there: closed already, or never opened",
-            (size_t)(uintptr_t)lease);
+/* A whole range: needs no node, can't fail. */
+static void give_range(uintptr_t first, size_t pages) {
+    struct context *kernel = context_kernel();
+    lock_take(&kernel->lock);
+    int error = vspace_give(&kernel->ranges, first, pages);
+    lock_release(&kernel->lock);
+    require(error == 0, "lease: the window at %#zx (%zu pages) is no range of the kernel's any more",
+            (size_t)page_address(first), pages);
 }
 
 /* The window's range is of a kind of its own, so that vfree() refuses it. */
-static int take_window(size_t pages, uintptr_t *window) {
-    const struct vspace_request request = { .pages = pages, .attributes = CONTEXT_RANGE_LEASE, .guard_after = 1 };
+static int take_window(struct lease *lease, unsigned mark) {
+    struct vspace_request request = { .pages = (uintptr_t)1 << lease->size_class,
+                                      .attributes = (uint16_t)(CONTEXT_RANGE_LEASE | mark),
+                                      .guard_after = 1 };
     struct context *kernel = context_kernel();
     uintptr_t first;
     lock_take(&kernel->lock);
     int error = vspace_take(&kernel->ranges, &request, &first);
     lock_release(&kernel->lock);
-    if (error == 0)
-        *window = page_address(first);
-    return error;
-}
-
-/* A whole range: needs no node, can't fail. */
-static void give_window(uintptr_t window, size_t pages) {
-    struct context *kernel = context_kernel();
-    lock_take(&kernel->lock);
-    int error = vspace_give(&kernel->ranges, page_number(window), pages);
-    lock_release(&kernel->lock);
-    require(error == 0, "lease: the window at %#zx (%zu pages) is no range of the kernel's any more", (size_t)window,
-            pages);
-}
-
-/* Window and pages for a lease whose other fields stand. */
-static int fill(struct context *context, struct lease_info *info) {
-    size_t pages = pages_of(info->address, info->bytes);
-    uintptr_t window;
-    int error = take_window(pages, &window);
     if (error != 0)
         return error;
-    info->pointer = (void *)(window + (info->address & (PAGE_SIZE - 1)));
-    error = show(context, info);
+    error = paging_window_make(&lease->window, &kernel->tables, page_address(first), request.pages);
     if (error != 0)
-        give_window(window, pages);
+        give_range(first, request.pages);
     return error;
+}
+
+static void give_window(const struct lease *lease) {
+    paging_window_end(&lease->window);
+    give_range(lease->window.first, lease->window.pages);
+}
+
+static void discard(struct lease *lease) {
+    give_window(lease);
+    pool_give(&leases.pool, lease);
+}
+
+/* A description with a window of the class, made new. */
+static int make(unsigned class, unsigned mark, struct lease **made) {
+    struct lease *lease = (struct lease *)pool_take(&leases.pool);
+    if (lease == NULL)
+        return ERR_NO_MEMORY;
+    lease->state = 0;
+    lease->info.context_name[0] = '\0';
+    lease->size_class = class;
+    int error = take_window(lease, mark);
+    if (error != 0)
+        pool_give(&leases.pool, lease);
+    else
+        *made = lease;
+    return error;
+}
+
+static int make_or_trim(unsigned class, unsigned mark, struct lease **made) {
+    int error = make(class, mark, made);
+    return error != 0 && lease_trim() ? make(class, mark, made) : error;
+}
+
+/* --- The list ----------------------------------------------------------------------------------------------------- */
+
+/* A kept window of the class, or NULL. The lock is held, as below. */
+static struct lease *take_kept(unsigned class) {
+    struct lease *lease = class < CLASSES ? leases.kept[class] : NULL;
+    if (lease != NULL) {
+        leases.kept[class] = lease->next;
+        leases.kept_count[class]--;
+        leases.stats.windows--;
+    }
+    return lease;
+}
+
+static bool keep(struct lease *lease) {
+    unsigned class = lease->size_class;
+    if (class >= CLASSES || leases.kept_count[class] >= (class < CLASS_SMALL ? KEPT_SMALL : KEPT_LARGE))
+        return false;
+    lease->next = leases.kept[class];
+    leases.kept[class] = lease;
+    leases.kept_count[class]++;
+    leases.stats.windows++;
+    return true;
+}
+
+static bool is_within_limit(const struct context *context, size_t pages) {
+    size_t limit = context->leases.limit > 0 ? context->leases.limit : LEASE_LIMIT;
+    return context->leases.pages <= limit && pages <= limit - context->leases.pages;
+}
+
+static void link(struct lease *lease, struct context *context, size_t pages) {
+    lease->info.number = ++leases.stats.opened;
+    lease->owner = context;
+    lease->previous = NULL;
+    lease->next = leases.newest;
+    if (lease->next != NULL)
+        lease->next->previous = lease;
+    leases.newest = lease;
+    leases.stats.open++;
+    leases.stats.pages += pages;
+    context->leases.open++;
+    context->leases.pages += pages;
+}
+
+static void unlink(struct lease *lease) {
+    size_t pages = lease_pages_of(lease->info.address, lease->info.bytes);
+    if (lease->previous != NULL)
+        lease->previous->next = lease->next;
+    else
+        leases.newest = lease->next;
+    if (lease->next != NULL)
+        lease->next->previous = lease->previous;
+    leases.stats.open--;
+    leases.stats.pages -= pages;
+    if (lease->owner != NULL) {
+        lease->owner->leases.open--;
+        lease->owner->leases.pages -= pages;
+    } else {
+        leases.stats.ended--;
+    }
+}
+
+/* Takes a lease that shows nothing off the list, and keeps it with its window or gives both back. */
+static void retire(struct lease *lease) {
+    bool stable = lease->info.access == LEASE_STABLE;
+    lock_take(&leases.lock);
+    unlink(lease);
+    bool kept = !stable && keep(lease);
+    lock_release(&leases.lock);
+    if (!kept)
+        discard(lease);
+}
+
+static void copy_name(struct lease_info *info, const struct context *owner) {
+    fmt(info->context_name, sizeof(info->context_name), "%s", owner->name);
+}
+
+/* The owner is about to be destroyed: its leases outlive it. */
+static void owner_ended(struct context *context) {
+    lock_take(&leases.lock);
+    for (struct lease *lease = leases.newest; lease != NULL; lease = lease->next) {
+        if (lease->owner != context)
+            continue;
+        copy_name(&lease->info, context);
+        lease->info.owner_ended = true;
+        lease->owner = NULL;
+        leases.stats.ended++;
+    }
+    lock_release(&leases.lock);
+}
+
+void lease_init(void) {
+    pool_init(&leases.pool, "leases", sizeof(struct lease), &nodes_source);
+    context_set_end(owner_ended);
+}
+
+void lease_set_limit(struct context *context, size_t pages) {
+    lock_take(&leases.lock);
+    context->leases.limit = pages;
+    lock_release(&leases.lock);
+}
+
+/* --- Opening and closing ------------------------------------------------------------------------------------------ */
+
+/* A lease in the list, with a window and the limit kept, that shows nothing yet. */
+static int enter(struct context *context, uintptr_t address, size_t bytes, enum lease_access access,
+                 struct lease **entered) {
+    size_t pages = lease_pages_of(address, bytes);
+    unsigned class = class_of(pages), mark = access == LEASE_STABLE ? AREA_PROMISED : 0;
+    struct lease *lease = NULL;
+    for (bool again = false;; again = true) {
+        lock_take(&leases.lock);
+        bool allowed = is_within_limit(context, pages);
+        if (allowed && lease == NULL && mark == 0)
+            lease = take_kept(class);
+        if (allowed && lease != NULL) {
+            lease->info.address = address;
+            lease->info.bytes = bytes;
+            lease->info.access = access;
+            link(lease, context, pages);
+        }
+        lock_release(&leases.lock);
+        if (allowed && lease != NULL) {
+            *entered = lease;
+            return 0;
+        }
+        if (!allowed) {
+            if (again)
+                discard(lease);
+            return ERR_LIMIT;
+        }
+        int error = make_or_trim(class, mark, &lease);
+        if (error != 0)
+            return error;
+    }
 }
 
 int lease_open(struct context *context, uintptr_t address, size_t bytes, enum lease_access access,
                struct lease **opened) {
     if (bytes == 0 || address + bytes - 1 < address)
         return ERR_INVALID;
-    int error = look_at_all(context, address, bytes, access);
-    if (error != 0)
-        return error;
-    struct lease *lease = (struct lease *)pool_take(&leases.pool);
-    if (lease == NULL)
-        return ERR_NO_MEMORY;
-    *lease = (struct lease){ .info = { .address = address,
-                                       .bytes = bytes,
-                                       .access = access,
-                                       .place = (uintptr_t)__builtin_return_address(0),
-                                       .context_number = context->number } };
-    fmt(lease->info.context_name, sizeof(lease->info.context_name), "%s", context->name);
-    error = fill(context, &lease->info);
+    if (!context->task || page_number(address + bytes - 1) >= context->ranges.end)
+        return ERR_FAULT;
+    struct lease *lease;
+    int error = enter(context, address, bytes, access, &lease);
+    if (error != 0) /* a run that the task doesn't have is that first of all, however long */
+        return lease_look(context, address, bytes) != 0 ? ERR_FAULT : error;
+    lease->info.pointer = (void *)(lease_window(lease) + (address & (PAGE_SIZE - 1)));
+    lease->info.copied = 0;
+    lease->info.place = (uintptr_t)__builtin_return_address(0);
+    lease->info.context_number = context->number;
+    lease->info.owner_ended = false;
+    error = lease_show(context, lease);
     if (error != 0) {
-        pool_give(&leases.pool, lease);
+        retire(lease);
         return error;
     }
-    link(lease);
+    __atomic_store_n(&lease->state, open_state(lease), __ATOMIC_RELEASE);
     *opened = lease;
     return 0;
 }
 
 void lease_close(struct lease *lease) {
-    unlink(lease);
-    size_t pages = pages_of(lease->info.address, lease->info.bytes);
-    uintptr_t window = window_of(&lease->info);
-    hide(window, pages);
-    give_window(window, pages);
-    pool_give(&leases.pool, lease);
+    uintptr_t state = __atomic_exchange_n(&lease->state, 0, __ATOMIC_ACQ_REL);
+    require(state == open_state(lease), "lease_close(%#zx): no lease is open there: closed already, or never opened",
+            (size_t)(uintptr_t)lease);
+    lease_hide(lease);
+    retire(lease);
 }
 
 /* --- Inspect ------------------------------------------------------------------------------------------------------ */
@@ -256,60 +297,101 @@ void lease_stats(struct lease_stats *stats) {
     lock_release(&leases.lock);
 }
 
+/* The lock is held. */
+static void tell(const struct lease *lease, struct lease_info *info) {
+    *info = lease->info;
+    info->age = leases.stats.opened - info->number;
+    if (lease->owner != NULL)
+        copy_name(info, lease->owner);
+}
+
 bool lease_next(uint64_t number, struct lease_info *info) {
-    bool found = false;
+    const struct lease *found = NULL;
     lock_take(&leases.lock);
-    for (const struct lease *lease = leases.newest; lease != NULL && lease->info.number > number; lease = lease->next) {
-        *info = lease->info;
-        found = true;
-    }
+    for (const struct lease *lease = leases.newest; lease != NULL && lease->info.number > number; lease = lease->next)
+        found = is_open(lease) ? lease : found;
+    if (found != NULL)
+        tell(found, info);
     lock_release(&leases.lock);
-    return found;
+    return found != NULL;
 }
 
 bool lease_find(uintptr_t address, struct lease_info *info) {
-    bool found = false;
+    const struct lease *found = NULL;
     lock_take(&leases.lock);
-    for (const struct lease *lease = leases.newest; lease != NULL && !found; lease = lease->next) {
-        *info = lease->info;
-        found = (address - window_of(info)) >> PAGE_SHIFT < pages_of(info->address, info->bytes);
-    }
+    for (const struct lease *lease = leases.newest; lease != NULL && found == NULL; lease = lease->next)
+        if (is_open(lease) &&
+            (address - lease_window(lease)) >> PAGE_SHIFT < lease_pages_of(lease->info.address, lease->info.bytes))
+            found = lease;
+    if (found != NULL)
+        tell(found, info);
     lock_release(&leases.lock);
-    return found;
+    return found != NULL;
 }
 
-void lease_trim(void) {
-    pool_trim(&leases.pool);
-}
-
-static void audit_window(const struct lease_info *info) {
-    unsigned attributes = info->access == LEASE_WRITE ? PAGE_WRITE : 0;
-    size_t pages = pages_of(info->address, info->bytes);
-    for (size_t i = 0; i < pages; i++) {
-        uintptr_t at = window_of(info) + (i << PAGE_SHIFT);
-        struct paging_entry entry;
-        bool mapped = paging_find(kernel_tables(), at, &entry);
-        require(mapped && (entry.attributes & (PAGE_WRITE | PAGE_USER)) == attributes && frame_get(entry.pfn).pins > 0,
-                "lease: Z1 broken: page %zu of the window at %#zx is %s", i, (size_t)window_of(info),
-                mapped ? "not pinned, or has other rights" : "not mapped");
+bool lease_trim(void) {
+    bool any = false;
+    for (unsigned class = 0; class < CLASSES;) {
+        lock_take(&leases.lock);
+        struct lease *lease = take_kept(class);
+        lock_release(&leases.lock);
+        if (lease != NULL)
+            discard(lease);
+        else
+            class ++;
+        any = any || lease != NULL;
     }
+    pool_trim(&leases.pool);
+    return any;
+}
+
+/* The owner's counts are right if no lease makes them wrong and they sum to all. */
+static void audit_owner(const struct lease *of) {
+    size_t open = 0, pages = 0;
+    for (const struct lease *lease = leases.newest; lease != NULL; lease = lease->next)
+        if (lease->owner == of->owner) {
+            open++;
+            pages += lease_pages_of(lease->info.address, lease->info.bytes);
+        }
+    require(of->owner == NULL ? open == leases.stats.ended
+                              : open == of->owner->leases.open && pages == of->owner->leases.pages,
+            "lease: Z2 broken: context %u has %zu leases with %zu pages, and other counts", of->info.context_number,
+            open, pages);
+}
+
+static void audit_kept(void) {
+    size_t windows = 0;
+    for (unsigned class = 0; class < CLASSES; class ++)
+        for (const struct lease *lease = leases.kept[class]; lease != NULL; lease = lease->next) {
+            size_t shown = paging_count(&context_kernel()->tables, lease_window(lease), (size_t)1 << class);
+            require(shown == 0 && lease->size_class == class && !is_open(lease),
+                    "lease: Z4 broken: the window at %#zx is kept and shows %zu pages", (size_t)lease_window(lease),
+                    shown);
+            windows++;
+        }
+    require(windows == leases.stats.windows, "lease: Z4 broken: %zu windows are kept, noted %zu", windows,
+            leases.stats.windows);
 }
 
 void lease_audit(void) {
     size_t open = 0, pages = 0;
     uint64_t above = UINT64_MAX;
+    const struct lease *previous = NULL;
     lock_take(&leases.lock);
-    for (const struct lease *lease = leases.newest; lease != NULL; lease = lease->next) {
-        require(lease->info.number < above, "lease: Z2 broken: number %u is not in order",
-                (unsigned)lease->info.number);
+    for (const struct lease *lease = leases.newest; lease != NULL; previous = lease, lease = lease->next) {
+        require(lease->info.number < above && lease->previous == previous,
+                "lease: Z2 broken: number %u is not in order", (unsigned)lease->info.number);
         above = lease->info.number;
-        audit_window(&lease->info);
+        if (is_open(lease))
+            lease_audit_pages(lease);
+        audit_owner(lease);
         open++;
-        pages += pages_of(lease->info.address, lease->info.bytes);
+        pages += lease_pages_of(lease->info.address, lease->info.bytes);
     }
     require(open == leases.stats.open && pages == leases.stats.pages,
             "lease: Z2 broken: %zu leases with %zu pages, noted %zu with %zu", open, pages, leases.stats.open,
             leases.stats.pages);
+    audit_kept();
     lock_release(&leases.lock);
     pool_audit(&leases.pool);
 }

@@ -72,7 +72,7 @@ struct removal {
 };
 
 static bool is_empty_table(pfn_t table) {
-    return frame_table_entries(table, 0) == 0;
+    return frame_table_entries(table, 0) == 0 && frame_get(table).pins == 0; /* pinned: mem/paging_window.h */
 }
 
 static size_t retire_leaves(arch_entry_t *at, size_t count) {
@@ -205,8 +205,9 @@ static void bury_below(struct removal *removal, pfn_t table, unsigned level, str
     }
 }
 
-static size_t remove(struct paging *tables, struct span span, bool leaves) {
-    struct removal removal = { .tables = tables, .leaves = leaves };
+/* `any`: leaves in the span are retired already. */
+static size_t remove(struct paging *tables, struct span span, bool leaves, bool any) {
+    struct removal removal = { .tables = tables, .leaves = leaves, .any = any };
     retire_below(&removal, tables->root, TOP, span);
     if (!removal.any)
         return 0;
@@ -237,7 +238,7 @@ static size_t unmap_locked(struct paging *tables, struct span span) {
         if (table != PFN_NONE && remove_in_table(tables, table, span, &removed))
             return removed;
     }
-    return removed + remove(tables, span, true);
+    return removed + remove(tables, span, true, removed > 0);
 }
 
 size_t paging_unmap(struct paging *tables, uintptr_t address, size_t pages) {
@@ -279,7 +280,7 @@ static int make_tables(struct paging *tables, pfn_t table, unsigned level, unsig
 static int reserve(struct paging *tables, struct span span) {
     int error = make_tables(tables, tables->root, TOP, 0, span);
     if (error != 0 && tables->boot_tables == NULL)
-        remove(tables, span, false);
+        remove(tables, span, false, false);
     return error;
 }
 
@@ -329,7 +330,7 @@ static int map_span(struct paging *tables, struct span span, const struct source
         return error;
     error = count_mappings(source, span.end - span.first, attributes);
     if (error != 0) {
-        remove(tables, span, false);
+        remove(tables, span, false, false);
         return error;
     }
     for (size_t done = 0; span.first < span.end;) {
@@ -377,7 +378,7 @@ static int map_locked(struct paging *tables, struct span span, const struct sour
         return map_span(tables, span, source, attributes);
     int error = map_in_table(tables, table, span, source, attributes);
     if (error != 0 && is_empty_table(table))
-        remove(tables, span, false);
+        remove(tables, span, false, false);
     return error;
 }
 

@@ -3,10 +3,11 @@
 #include <base/fail.h>
 #include <base/string.h>
 #include <mem/area.h>
-#include <mem/area_lease.h>
 #include <mem/audit.h>
 #include <mem/frame.h>
+#include <mem/lease.h>
 #include <mem/reserve.h>
+#include <mem/task_copy.h>
 #include <mem/valloc.h>
 #include <tests/test.h>
 
@@ -36,12 +37,12 @@ static int map_at(uintptr_t address, size_t pages, unsigned rights) {
 }
 
 static int write_word(struct context *context, uintptr_t address, uint32_t word) {
-    return area_write(context, address, &word, sizeof(word));
+    return copy_to_task(context, address, &word, sizeof(word), NULL);
 }
 
 static uint32_t read_word(struct context *context, uintptr_t address) {
     uint32_t word = 0xdeadbeef;
-    expect(area_read(context, &word, address, sizeof(word)) == 0);
+    expect(copy_from_task(context, &word, address, sizeof(word), NULL) == 0);
     return word;
 }
 
@@ -86,8 +87,8 @@ TEST(area_checks_runs_that_wrap_or_pass_the_end) {
     expect_equal(area_unmap(task, PLACE, 0), ERR_INVALID);
     expect_equal(area_unmap(task, PLACE, UINTPTR_MAX >> PAGE_SHIFT), ERR_INVALID);
     expect_equal(area_unmap(task, PLACE + 1, 1), ERR_INVALID);
-    expect_equal(area_read(task, &byte, PLACE, UINTPTR_MAX), ERR_FAULT);
-    expect_equal(area_read(task, &byte, UINTPTR_MAX, 2), ERR_FAULT);
+    expect_equal(copy_from_task(task, &byte, PLACE, UINTPTR_MAX, NULL), ERR_FAULT);
+    expect_equal(copy_from_task(task, &byte, UINTPTR_MAX, 2, NULL), ERR_FAULT);
     end();
 }
 
@@ -295,12 +296,12 @@ TEST(area_reads_a_text_up_to_the_end_of_what_is_mapped) {
     char text[64];
     begin();
     expect(map_at(PLACE, 1, read_write) == 0);
-    expect(area_write(task, page_at(1) - 6, "hello", 6) == 0);
-    expect_equal(area_read_text(task, text, page_at(1) - 6, sizeof(text)), 5);
+    expect(copy_to_task(task, page_at(1) - 6, "hello", 6, NULL) == 0);
+    expect_equal(string_from_task(task, text, page_at(1) - 6, sizeof(text)), 5);
     expect(string_equal(text, "hello"));
-    expect_equal(area_read_text(task, text, page_at(1) - 6, 5), ERR_LIMIT);
-    expect(area_write(task, page_at(1) - 6, "hello!", 6) == 0);
-    expect_equal(area_read_text(task, text, page_at(1) - 6, sizeof(text)), ERR_FAULT);
+    expect_equal(string_from_task(task, text, page_at(1) - 6, 5), ERR_LIMIT);
+    expect(copy_to_task(task, page_at(1) - 6, "hello!", 6, NULL) == 0);
+    expect_equal(string_from_task(task, text, page_at(1) - 6, sizeof(text)), ERR_FAULT);
     end();
 }
 
@@ -308,7 +309,7 @@ TEST(area_reads_a_text_up_to_the_end_of_what_is_mapped) {
 
 static struct lease *lease_at(uintptr_t address, size_t bytes, enum lease_access access) {
     struct lease *lease = NULL;
-    expect(area_lease(task, address, bytes, access, &lease) == 0);
+    expect(lease_open(task, address, bytes, access, &lease) == 0);
     return lease;
 }
 
@@ -332,10 +333,10 @@ TEST(area_lease_refuses_what_the_task_may_not_touch) {
     struct lease *lease;
     begin();
     expect(map_at(PLACE, 1, AREA_READ) == 0);
-    expect_equal(area_lease(task, PLACE, 4, LEASE_WRITE, &lease), ERR_FAULT);
-    expect_equal(area_lease(task, PLACE, PAGE_SIZE + 1, LEASE_READ, &lease), ERR_FAULT);
-    expect_equal(area_lease(task, UINTPTR_MAX, 2, LEASE_READ, &lease), ERR_INVALID);
-    expect_equal(area_lease(task, PLACE, 0, LEASE_READ, &lease), ERR_INVALID);
+    expect_equal(lease_open(task, PLACE, 4, LEASE_WRITE, &lease), ERR_FAULT);
+    expect_equal(lease_open(task, PLACE, PAGE_SIZE + 1, LEASE_READ, &lease), ERR_FAULT);
+    expect_equal(lease_open(task, UINTPTR_MAX, 2, LEASE_READ, &lease), ERR_INVALID);
+    expect_equal(lease_open(task, PLACE, 0, LEASE_READ, &lease), ERR_INVALID);
     end();
 }
 

@@ -4,11 +4,11 @@
 #include <base/fail.h>
 #include <base/string.h>
 #include <mem/area.h>
-#include <mem/area_lease.h>
 #include <mem/audit.h>
 #include <mem/frame.h>
 #include <mem/lease.h>
 #include <mem/reserve.h>
+#include <mem/task_copy.h>
 #include <tests/test.h>
 
 enum { PLACE = 0x40000000, PAGES = 4 };
@@ -46,19 +46,19 @@ static void fork_task(void) {
 }
 
 static volatile char *open_lease(size_t bytes, enum lease_access access, struct lease **lease) {
-    expect_equal(area_lease(task, PLACE + 10, bytes, access, lease), 0);
+    expect_equal(lease_open(task, PLACE + 10, bytes, access, lease), 0);
     audit_all();
     return (volatile char *)(*lease)->info.pointer;
 }
 
 static char byte_of(struct context *context, uintptr_t offset) {
     char byte;
-    expect_equal(area_read(context, &byte, PLACE + offset, 1), 0);
+    expect_equal(copy_from_task(context, &byte, PLACE + offset, 1, NULL), 0);
     return byte;
 }
 
 static void write_byte(struct context *context, uintptr_t offset, char byte) {
-    expect_equal(area_write(context, PLACE + offset, &byte, 1), 0);
+    expect_equal(copy_to_task(context, PLACE + offset, &byte, 1, NULL), 0);
 }
 
 TEST(a_lease_makes_pages_that_the_task_has_not_touched) {
@@ -174,14 +174,14 @@ TEST(the_last_owner_of_a_leased_page_writes_in_place) {
 TEST(a_lease_respects_the_rights_of_an_area) {
     struct lease *lease;
     begin(AREA_READ);
-    expect_equal(area_lease(task, PLACE, 10, LEASE_WRITE, &lease), ERR_FAULT);
-    expect_equal(area_lease(task, PLACE, 10, LEASE_READ, &lease), 0);
+    expect_equal(lease_open(task, PLACE, 10, LEASE_WRITE, &lease), ERR_FAULT);
+    expect_equal(lease_open(task, PLACE, 10, LEASE_READ, &lease), 0);
     lease_close(lease);
     expect_equal(area_protect(task, PLACE, PAGES, 0), 0);
-    expect_equal(area_lease(task, PLACE, 10, LEASE_READ, &lease), ERR_FAULT);
+    expect_equal(lease_open(task, PLACE, 10, LEASE_READ, &lease), ERR_FAULT);
     expect_equal(area_protect(task, PLACE, PAGES, read_write), 0);
-    expect_equal(area_lease(task, PLACE, PAGES * PAGE_SIZE + 1, LEASE_WRITE, &lease), ERR_FAULT);
-    expect_equal(area_lease(task, PLACE, PAGES * PAGE_SIZE, LEASE_WRITE, &lease), 0);
+    expect_equal(lease_open(task, PLACE, PAGES * PAGE_SIZE + 1, LEASE_WRITE, &lease), ERR_FAULT);
+    expect_equal(lease_open(task, PLACE, PAGES * PAGE_SIZE, LEASE_WRITE, &lease), 0);
     lease_close(lease);
     end();
 }
@@ -213,7 +213,7 @@ TEST(lease_open_of_an_area_keeps_all_promises_at_every_failure) {
     bool reached = true, opened = false;
     for (unsigned n = 1; reached || !opened; n++) {
         fail_arm(n);
-        opened = area_lease(task, PLACE, PAGES * PAGE_SIZE, LEASE_WRITE, &lease) == 0;
+        opened = lease_open(task, PLACE, PAGES * PAGE_SIZE, LEASE_WRITE, &lease) == 0;
         reached = fail_seen() >= n;
         fail_arm(0);
         expect(opened || reached);
