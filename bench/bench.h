@@ -25,6 +25,9 @@ void bench_sample(const char *name, const char *who, unsigned operations);
 /* A figure that needs no counting: `amount` for each of so many; its unit is "bytes" or "ratio". */
 void bench_figure(const char *name, const char *who, const char *unit, size_t amount, size_t each);
 
+/* The most live ranges that cases make. */
+extern const uint32_t bench_ranges_most;
+
 /* --- Supplied by the program -------------------------------------------------------------------------------------- */
 
 /* Room for `bytes` bytes, which bench_release() takes back; panics when there is none. */

@@ -11,6 +11,8 @@
 #include <boot/boot.h>
 #include <mem/audit.h>
 
+const uint32_t bench_ranges_most = 100000;
+
 static struct {
     uint64_t begun, counted;
     unsigned pairs;

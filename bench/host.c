@@ -15,6 +15,9 @@
 /* As much RAM as tools/bench gives the guest. */
 enum { RAM_MIB = 1152, RANGES_MIB = 1600, SPACE_MIB = RANGES_MIB + (GEOMETRY_VIEW_PERMANENT ? RAM_MIB : 0) };
 
+/* A million have room in the addresses of 64 bits alone. */
+const uint32_t bench_ranges_most = sizeof(uintptr_t) == 8 ? 1000000 : 100000;
+
 static void boot(void) {
     static struct bootmap_range ranges[16];
     static struct bootmap map;

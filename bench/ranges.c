@@ -171,7 +171,7 @@ static void measure_short(size_t pages) {
 void bench_ranges(void) {
     task = context_create("bench");
     require(task != NULL, "bench: no memory for a context");
-    for (uint32_t live = 10; live <= 100000; live *= 10)
+    for (uint32_t live = 10; live <= bench_ranges_most; live *= 10)
         measure_ranges(live);
     context_destroy(task);
     measure_short(1);
