@@ -52,6 +52,8 @@ int kernel_main(const struct boot_info *info) {
     if (boot_option(info, "fault", mistake, sizeof(mistake)))
         mistake_make(mistake);
     console_print("\nprograms\n");
+    if (boot_has_word(info, "overcommit=1"))
+        syscall_overcommit();
     run_start(info);
     console_print("\ntour\n");
     bool good = tour_run();

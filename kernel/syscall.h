@@ -39,6 +39,9 @@ struct syscall_entry {
     unsigned number;
     syscall_function *function;
 };
+/* Memory is promised no more: what can't be had is found out when it is touched. Once, while booting. */
+void syscall_overcommit(void);
+
 extern const struct syscall_entry syscall_memory_entries[], syscall_task_entries[], syscall_file_entries[];
 
 #ifdef __cplusplus

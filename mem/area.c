@@ -26,6 +26,8 @@
 #include <mem/area_pages.h>
 #include <mem/reserve.h>
 
+enum { TABLE_PAGES = 1 << GEOMETRY_INDEX_BITS }; /* that one table translates */
+
 static bool rights_are_bad(unsigned rights) {
     return (rights & ~(unsigned)(AREA_READ | AREA_WRITE | AREA_EXECUTE)) != 0;
 }
@@ -34,7 +36,7 @@ static bool breaks_wx(unsigned rights) {
     return (rights & AREA_WRITE) != 0 && (rights & AREA_EXECUTE) != 0;
 }
 
-static bool run_is_bad(const struct context *context, uintptr_t address, size_t pages) {
+bool area_run_is_bad(const struct context *context, uintptr_t address, size_t pages) {
     uintptr_t first = page_number(address), end = context->ranges.end;
     return (address & (PAGE_SIZE - 1)) != 0 || pages == 0 || first < context->ranges.first || first >= end ||
            pages > end - first;
@@ -69,6 +71,26 @@ static unsigned attributes_of(const struct area_request *request) {
 
 /* --- Removing ----------------------------------------------------------------------------------------------------- */
 
+/* A table goes with its last entry, also one that was made for a neighbour that promises pages not touched yet: it is
+ * made again at once, from the page that has just become free. (Once there are several processors another may take that
+ * page first: then a later fault finds no page for the table.) */
+static void remake_table(struct context *context, uintptr_t page) {
+    uintptr_t first = page & ~(uintptr_t)(TABLE_PAGES - 1), end = first + TABLE_PAGES;
+    const struct vspace_range *range = vspace_next(&context->ranges, first);
+    while (range != NULL && range->first < end && !(is_area(range) && (range->attributes & AREA_PROMISED)))
+        range = vspace_next(&context->ranges, range->end);
+    if (range == NULL || range->first >= end)
+        return;
+    uintptr_t inside = range->first > first ? range->first : first;
+    (void)paging_reserve(&context->tables, page_address(inside), 1);
+}
+
+void area_unmap_pages(struct context *context, uintptr_t first, uintptr_t end) {
+    paging_unmap(&context->tables, page_address(first), end - first);
+    remake_table(context, first);
+    remake_table(context, end - 1);
+}
+
 /* A part of one range. Only giving the range's middle can fail, and then nothing has changed. */
 static int remove_part(struct context *context, const struct vspace_range *range, uintptr_t first, uintptr_t end) {
     bool promised = (range->attributes & AREA_PROMISED) != 0;
@@ -76,12 +98,12 @@ static int remove_part(struct context *context, const struct vspace_range *range
     if (error != 0)
         return error;
     size_t owed = promised ? area_owed(context, first, end) : 0;
-    paging_unmap(&context->tables, page_address(first), end - first);
+    area_unmap_pages(context, first, end);
     reserve_drop(owed);
     return 0;
 }
 
-static int unmap_locked(struct context *context, uintptr_t first, uintptr_t end) {
+int area_unmap_locked(struct context *context, uintptr_t first, uintptr_t end) {
     const struct vspace_range *range;
     while ((range = vspace_next(&context->ranges, first)) != NULL && range->first < end) {
         uintptr_t from = range->first > first ? range->first : first, to = range->end < end ? range->end : end;
@@ -94,17 +116,17 @@ static int unmap_locked(struct context *context, uintptr_t first, uintptr_t end)
 }
 
 int area_unmap(struct context *context, uintptr_t address, size_t pages) {
-    if (run_is_bad(context, address, pages))
+    if (area_run_is_bad(context, address, pages))
         return ERR_INVALID;
     lock_take(&context->lock);
-    int error = unmap_locked(context, page_number(address), page_number(address) + pages);
+    int error = area_unmap_locked(context, page_number(address), page_number(address) + pages);
     lock_release(&context->lock);
     return error;
 }
 
 void area_clear(struct context *context) {
     lock_take(&context->lock);
-    int error = unmap_locked(context, context->ranges.first, context->ranges.end);
+    int error = area_unmap_locked(context, context->ranges.first, context->ranges.end);
     lock_release(&context->lock);
     require(error == 0, "area_clear(context %s): whole areas could not be removed", context->name);
 }
@@ -112,7 +134,7 @@ void area_clear(struct context *context) {
 /* --- Mapping ------------------------------------------------------------------------------------------------------ */
 
 /* Everything but the range itself: promises and tables, or for a shared area all pages. */
-static int back_range(struct context *context, uintptr_t first, size_t pages, unsigned attributes) {
+int area_back(struct context *context, uintptr_t first, size_t pages, unsigned attributes) {
     if (attributes & AREA_PROMISED) {
         int error = reserve_add(pages);
         if (error != 0)
@@ -122,14 +144,10 @@ static int back_range(struct context *context, uintptr_t first, size_t pages, un
             reserve_drop(pages);
         return error;
     }
-    for (size_t i = 0; (attributes & AREA_SHARED) && i < pages; i++) {
-        int error = area_add_page(context, first + i, attributes);
-        if (error != 0) {
-            paging_unmap(&context->tables, page_address(first), pages);
-            return error;
-        }
-    }
-    return 0;
+    int error = 0;
+    for (size_t i = 0; error == 0 && (attributes & AREA_SHARED) && i < pages; i++)
+        error = area_add_page(context, first + i, attributes);
+    return error;
 }
 
 static void set_rights(struct context *context, uintptr_t first, unsigned attributes) {
@@ -151,14 +169,15 @@ static int map_locked(struct context *context, const struct area_request *reques
     };
     int error = 0;
     if (request->fixed && request->replace)
-        error = unmap_locked(context, place.at, place.at + request->pages);
+        error = area_unmap_locked(context, place.at, place.at + request->pages);
     if (error == 0)
         error = vspace_take(&context->ranges, &place, first);
     if (error != 0)
         return error;
-    error = back_range(context, *first, request->pages, attributes);
+    error = area_back(context, *first, request->pages, attributes);
     if (error != 0) {
         vspace_give(&context->ranges, *first, request->pages);
+        area_unmap_pages(context, *first, *first + request->pages);
         return error;
     }
     set_rights(context, *first, attributes);
@@ -169,7 +188,7 @@ static int map_locked(struct context *context, const struct area_request *reques
 int area_map(struct context *context, const struct area_request *request, uintptr_t *address) {
     if (rights_are_bad(request->rights) || request->pages == 0 || (request->address & (PAGE_SIZE - 1)) != 0)
         return ERR_INVALID;
-    if (request->fixed && run_is_bad(context, request->address, request->pages))
+    if (request->fixed && area_run_is_bad(context, request->address, request->pages))
         return ERR_INVALID;
     if (breaks_wx(request->rights))
         return ERR_REFUSED;
@@ -202,7 +221,7 @@ static bool is_covered(struct context *context, uintptr_t first, uintptr_t end) 
 }
 
 /* The run begins and ends with a range from here on. */
-static int split_ends(struct context *context, uintptr_t first, uintptr_t end) {
+int area_split_ends(struct context *context, uintptr_t first, uintptr_t end) {
     int error = vspace_split(&context->ranges, first);
     if (error != 0)
         return error;
@@ -275,7 +294,7 @@ static int protect_locked(struct context *context, uintptr_t first, uintptr_t en
     size_t promised;
     if (!is_covered(context, first, end))
         return ERR_NO_MEMORY;
-    int error = split_ends(context, first, end);
+    int error = area_split_ends(context, first, end);
     if (error != 0)
         return error;
     error = back_new(context, first, end, rights, &promised);
@@ -294,7 +313,7 @@ static int protect_locked(struct context *context, uintptr_t first, uintptr_t en
 }
 
 int area_protect(struct context *context, uintptr_t address, size_t pages, unsigned rights) {
-    if (rights_are_bad(rights) || run_is_bad(context, address, pages))
+    if (rights_are_bad(rights) || area_run_is_bad(context, address, pages))
         return ERR_INVALID;
     if (breaks_wx(rights))
         return ERR_REFUSED;
@@ -342,4 +361,13 @@ const char *area_rights_name(unsigned attributes) {
     if (rights & AREA_WRITE)
         return "read write";
     return rights != 0 ? "read" : "none";
+}
+
+bool area_covers(struct context *context, uintptr_t address, size_t pages) {
+    if (area_run_is_bad(context, address, pages))
+        return false;
+    lock_take(&context->lock);
+    bool covered = is_covered(context, page_number(address), page_number(address) + pages);
+    lock_release(&context->lock);
+    return covered;
 }

@@ -47,6 +47,38 @@ int area_unmap(struct context *context, uintptr_t address, size_t pages);
  * ERR_REFUSED: W^X. Nothing has changed then. */
 int area_protect(struct context *context, uintptr_t address, size_t pages, unsigned rights);
 
+struct area_move {
+    uintptr_t old; /* what is there now, */
+    size_t old_pages;
+    size_t pages;  /* and how much there shall be */
+    bool may_move; /* to a free place in [low, high) (0: the context's), if it can't grow where it is */
+    bool fixed;    /* to `address` in any case, whatever is there now being unmapped first */
+    uintptr_t address, low, high;
+};
+
+/* Shrinks, grows or moves an area or a part of one; bytes go with it and no page is copied. *address is where it is
+ * then. ERR_INVALID: bad or overlapping runs; ERR_FAULT: the old run isn't within one area (when it shrinks, its first
+ * page is in none); ERR_NO_SPACE: there is no room, or it may not move; ERR_NO_MEMORY; ERR_LIMIT from frame_map().
+ * Nothing has changed then, but that with `fixed` the place may be empty and a tail to be cut off gone. */
+int area_move(struct context *context, const struct area_move *wish, uintptr_t *address);
+
+/* Every page of the run lies in an area. */
+bool area_covers(struct context *context, uintptr_t address, size_t pages);
+
+/* Private pages of the run are zero when they are touched next; shared ones stay. ERR_NO_SPACE: done, but pages of no
+ * area were among them; ERR_NO_MEMORY: leased or executable pages need a promise, nothing has changed; ERR_INVALID. */
+int area_discard(struct context *context, uintptr_t address, size_t pages);
+
+/* Tells of each page whether it is there: 1 or 0. ERR_NO_SPACE: a page is in no area; ERR_INVALID. */
+int area_resident(struct context *context, uintptr_t address, size_t pages, uint8_t *resident);
+
+/* Touches all pages of the run as their rights allow, so that no access to them faults. ERR_NO_SPACE: a page is in no
+ * area; ERR_FAULT: in one without rights; ERR_NO_MEMORY; ERR_INVALID. Pages before the one that failed are there. */
+int area_populate(struct context *context, uintptr_t address, size_t pages);
+
+/* The same for all areas that have rights; what is short is left to be faulted in later. */
+void area_populate_all(struct context *context);
+
 /* Gives an empty context the areas of another: shared pages shown by both, private ones copied when one of them
  * writes. On failure the new context is empty again. */
 int area_copy(struct context *from, struct context *to);

@@ -51,6 +51,23 @@ void area_give_page(pfn_t pfn, unsigned attributes);
  * too. */
 bool area_page_is_owed(struct context *context, uintptr_t page);
 
+/* For a run of pages that was taken from the ranges: its promises and tables, or all pages of a shared area.
+ * ERR_NO_MEMORY: nothing is promised; once the run has been given back, area_unmap_pages() removes what was made. */
+int area_back(struct context *context, uintptr_t first, size_t pages, unsigned attributes);
+
+/* Removes the translations of [first, end), which is no longer, or not yet, promised; tables that neighbours were
+ * promised stay. */
+void area_unmap_pages(struct context *context, uintptr_t first, uintptr_t end);
+
+/* area_unmap() with the lock held. */
+int area_unmap_locked(struct context *context, uintptr_t first, uintptr_t end);
+
+/* Makes the run begin and end with a range. ERR_NO_MEMORY, nothing has changed; vspace_join() at both undoes it. */
+int area_split_ends(struct context *context, uintptr_t first, uintptr_t end);
+
+/* Misaligned, empty, or not within the context's bounds. */
+bool area_run_is_bad(const struct context *context, uintptr_t address, size_t pages);
+
 /* The pages of [first, end) in a promised area that are owed. */
 size_t area_owed(struct context *context, uintptr_t first, uintptr_t end);
 
