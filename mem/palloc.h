@@ -9,7 +9,7 @@
  *
  * Cost, x86_64 instructions without what turns interrupts off: a page from the cache 20, back into it 27, with one
  * locked instruction for both (an exchange on a cache line of the processor's own), and 3 cache lines: the stack, its
- * slot, the page's tag. A run of 8 from the cache and back 121, with 3 locked ones; one of 512 220, with 1. A run of
+ * slot, the page's tag. A run of 8 from the cache and back 121, with 3 locked ones; one of 512 218, with 1. A run of
  * any length up to 512, by the lock, 219 a call. None depends on how much memory there is or how full it is; runs add a
  * step for each 32 or 64 pages. Requests with conditions, and those for more than 512 pages, may have to look through
  * all memory, a bounded time at once: mem/palloc_search.c. */
