@@ -228,13 +228,7 @@ static intptr_t lock_pages(struct syscall *call) {
     return area_populate(call->task->context, address, pages) == 0 ? 0 : -ENOMEM;
 }
 
-/* With MLOCK_ONFAULT pages are locked by being touched, which they are anyway. */
-static intptr_t lock_pages_with(struct syscall *call) {
-    enum { ON_FAULT = 1 };
-    if ((call->arguments[2] & ~(uintptr_t)ON_FAULT) != 0)
-        return -EINVAL;
-    if (!(call->arguments[2] & ON_FAULT))
-        return lock_pages(call);
+static intptr_t unlock_pages(struct syscall *call) {
     uintptr_t address;
     size_t pages;
     intptr_t error = round_run(call, &address, &pages);
@@ -243,13 +237,12 @@ static intptr_t lock_pages_with(struct syscall *call) {
     return area_covers(call->task->context, address, pages) ? 0 : -ENOMEM;
 }
 
-static intptr_t unlock_pages(struct syscall *call) {
-    uintptr_t address;
-    size_t pages;
-    intptr_t error = round_run(call, &address, &pages);
-    if (error != 0 || pages == 0)
-        return error;
-    return area_covers(call->task->context, address, pages) ? 0 : -ENOMEM;
+/* With MLOCK_ONFAULT pages are locked by being touched, which they are anyway: no more is to be done than by munlock. */
+static intptr_t lock_pages_with(struct syscall *call) {
+    enum { ON_FAULT = 1 };
+    if ((call->arguments[2] & ~(uintptr_t)ON_FAULT) != 0)
+        return -EINVAL;
+    return call->arguments[2] & ON_FAULT ? unlock_pages(call) : lock_pages(call);
 }
 
 /* Later mappings are promised; that is all that MCL_FUTURE can mean where nothing is swapped. */

@@ -24,10 +24,10 @@ extern "C" {
 #endif
 
 /* Slots for single pages, and how many move when there is none or no room: half, so that neither a row of requests
- * nor one of frees right after needs the lock again. Slots for runs of one length are at most CACHE_RUNS, all runs of
- * a level together at most 112 pages and 1/64 of the level's RAM. That few, and no longer ones, since each lies where
- * it was freed and keeps its neighbours apart: with these, random traffic leaves as long runs as it would without
- * (tests/host/test_palloc_fragmentation.c). */
+ * nor one of frees right after needs the lock again. Slots for runs of one length are at most CACHE_RUNS; those of a
+ * level have at most 120 pages, those of one length at most 1/256 of the level's RAM. That few, and no longer ones,
+ * since each lies where it was freed and keeps its neighbours apart: with these, random traffic leaves as long runs as
+ * it would without (tests/host/test_palloc_fragmentation.c). */
 enum { CACHE_SINGLES = 64, CACHE_BATCH = 32, CACHE_RUNS = 4, CACHE_ORDER_LAST = 5, CACHE_LEVELS = 2 };
 
 /* Of the long lengths, 128, 256 and 512 pages, level 0 keeps one run, for who gives a buffer back and takes the next.

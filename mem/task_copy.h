@@ -11,10 +11,10 @@
  * take-copy-BYTES and take-lease-BYTES in the guests):
  *
  *     bytes              64    256   1 KiB   4 KiB   16 KiB   64 KiB   256 KiB     1 MiB
- *     x86_64    copy    296    344     536   1,520    5,240   20,120    79,640   317,720
- *               lease   927    927     927   1,006    1,237    2,161     5,595    20,681
- *     i386      copy    600    648     840   2,115    6,708   25,080    98,568   392,520
- *               lease 1,399  1,399   1,399   1,558    2,026    3,898    11,121    42,120
+ *     x86_64    copy    289    337     529   1,513    5,233   20,113    79,633   317,713
+ *               lease   920    920     920     999    1,230    2,154     5,588    20,853
+ *     i386      copy    591    639     831   2,106    6,699   25,071    98,559   392,512
+ *               lease 1,390  1,390   1,390   1,549    2,017    3,889    11,112    42,111
  *
  * They meet a little above 2 KiB: TASK_COPY_BYTES. Instructions leave out that a lease's pages are flushed from the
  * TLB by the close, a page each, or all from 33 pages on. Copying also gives what a plain lease doesn't, bytes that the

@@ -221,7 +221,8 @@ static int give_range(const char *who, struct context *context, uintptr_t num, s
     return error;
 }
 
-/* A part of a short range. It is nobody else's, so the context's lock isn't needed. */
+/* A part of a short range. It is nobody else's, so the context's lock isn't needed. The bits go last: from then on
+ * another processor may be handed the addresses, and would find what is still mapped there. */
 static void give_short(const char *who, struct context *context, uintptr_t num, size_t pages, bool all_mapped) {
     if (all_mapped)
         require_mapped(who, context, num, pages);

@@ -31,6 +31,15 @@ static void make_rows(void) {
     expect_equal(take_aligned(), PFN_NONE);
 }
 
+/* The request, `then` done whenever it lets the lock go. */
+static pfn_t take_while(void (*then)(void)) {
+    releases = 0;
+    machine_on_unlock = then;
+    pfn_t first = take_aligned();
+    machine_on_unlock = NULL;
+    return first;
+}
+
 static void free_behind(void) {
     if (++releases == 2) /* in the search, when it has passed the first rows */
         pfree(FIRST, 3);
@@ -50,10 +59,7 @@ static void free_elsewhere(void) {
 
 TEST(palloc_search_finds_what_is_freed_behind_it) {
     make_rows();
-    releases = 0;
-    machine_on_unlock = free_behind;
-    pfn_t first = take_aligned();
-    machine_on_unlock = NULL;
+    pfn_t first = take_while(free_behind);
     expect(releases > 2);
     expect_equal(first, FIRST);
 }
@@ -76,10 +82,7 @@ TEST(palloc_search_finds_what_is_cached_behind_it_after_the_caches_were_emptied)
     struct palloc_stats stats;
     palloc_stats(&stats);
     expect_equal(stats.cached, 0);
-    releases = 0;
-    machine_on_unlock = free_into_cache;
-    pfn_t first = take_aligned();
-    machine_on_unlock = NULL;
+    pfn_t first = take_while(free_into_cache);
     expect(releases > 10);
     expect_equal(first, FIRST);
 }
@@ -87,10 +90,7 @@ TEST(palloc_search_finds_what_is_cached_behind_it_after_the_caches_were_emptied)
 /* Frees that are of no use to it don't keep it searching for ever. */
 TEST(palloc_search_ends_whatever_is_freed_meanwhile) {
     make_rows();
-    releases = 0;
-    machine_on_unlock = free_elsewhere;
-    pfn_t first = take_aligned();
-    machine_on_unlock = NULL;
+    pfn_t first = take_while(free_elsewhere);
     expect_equal(first, PFN_NONE);
     expect(releases > 8);
     palloc_audit();

@@ -1,6 +1,5 @@
 /* A task's memory, seen by what the kernel reads and writes of it. */
 #include <base/config.h>
-#include <base/fail.h>
 #include <base/string.h>
 #include <mem/area.h>
 #include <mem/audit.h>
@@ -11,7 +10,7 @@
 #include <mem/valloc.h>
 #include <tests/test.h>
 
-enum { PLACE = 0x40000000, POINTS_MAX = 400 };
+enum { PLACE = 0x40000000 };
 
 static const unsigned read_write = AREA_READ | AREA_WRITE;
 
@@ -369,81 +368,6 @@ TEST(area_copy_gives_a_copy_of_what_is_leased) {
     expect(write_word(copy, PLACE, 4) == 0);
     expect_equal(read_word(task, PLACE), 3);
     lease_close(lease);
-    end_copy();
-    end();
-}
-
-/* --- Failures ----------------------------------------------------------------------------------------------------- */
-
-static void need_debug(void) {
-    if (!CONFIG_DEBUG)
-        test_skip("failures are forced in debug builds");
-}
-
-/* With the n-th inner request failing, `call` fails and leaves all as it was, or succeeds and ends the sweep. */
-static void sweep(int (*call)(void)) {
-    for (unsigned n = 1; n < POINTS_MAX; n++) {
-        uint64_t before = audit_hash();
-        fail_arm(n);
-        int error = call();
-        fail_arm(0);
-        if (error == 0)
-            return;
-        expect_equal((unsigned)-error, (unsigned)-ERR_NO_MEMORY);
-        audit_all();
-        if (audit_hash() != before)
-            test_fail(__FILE__, __LINE__, "failure point %u left something changed", n);
-    }
-    test_fail(__FILE__, __LINE__, "still failing after %d points", POINTS_MAX);
-}
-
-static int call_map(void) {
-    return map_at(PLACE, 5, read_write);
-}
-
-static int call_map_shared(void) {
-    struct area_request request = { .address = PLACE, .pages = 3, .rights = read_write, .fixed = true, .shared = true };
-    uintptr_t address;
-    return area_map(task, &request, &address);
-}
-
-static int call_unmap(void) {
-    return area_unmap(task, page_at(2), 1);
-}
-
-static int call_protect(void) {
-    return area_protect(task, page_at(1), 3, AREA_READ);
-}
-
-static int call_copy(void) {
-    return area_copy(task, copy);
-}
-
-TEST(area_map_leaves_all_as_it_was_at_every_failure) {
-    need_debug();
-    begin();
-    sweep(call_map);
-    area_clear(task);
-    sweep(call_map_shared);
-    end();
-}
-
-TEST(area_changes_leave_all_as_it_was_at_every_failure) {
-    need_debug();
-    begin();
-    expect(map_at(PLACE, 2, read_write) == 0 && map_at(page_at(2), 3, 0) == 0);
-    expect(write_word(task, page_at(1), 1) == 0);
-    sweep(call_protect);
-    sweep(call_unmap);
-    end();
-}
-
-TEST(area_copy_leaves_all_as_it_was_at_every_failure) {
-    need_debug();
-    begin_copy();
-    expect(map_at(PLACE, 3, read_write) == 0 && map_at(page_at(600), 3, AREA_READ) == 0);
-    expect(write_word(task, page_at(1), 1) == 0);
-    sweep(call_copy);
     end_copy();
     end();
 }

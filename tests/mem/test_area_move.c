@@ -1,15 +1,13 @@
 /* Areas that move, and what a task says of its pages. */
-#include <base/config.h>
-#include <base/fail.h>
 #include <mem/area.h>
-#include <mem/lease.h>
 #include <mem/audit.h>
 #include <mem/frame.h>
+#include <mem/lease.h>
 #include <mem/reserve.h>
 #include <mem/task_copy.h>
 #include <tests/test.h>
 
-enum { PLACE = 0x40000000, FAR = 0x50000000, POINTS_MAX = 100 };
+enum { PLACE = 0x40000000, FAR = 0x50000000 };
 
 static const unsigned read_write = AREA_READ | AREA_WRITE;
 
@@ -260,57 +258,4 @@ TEST(area_populate_and_resident_agree) {
     expect(area_covers(task, PLACE, 5) && !area_covers(task, PLACE, 6));
     area_populate_all(task);
     end();
-}
-
-/* --- Failures ----------------------------------------------------------------------------------------------------- */
-
-static void sweep(int (*call)(void)) {
-    for (unsigned n = 1; n < POINTS_MAX; n++) {
-        uint64_t before = audit_hash();
-        fail_arm(n);
-        int error = call();
-        fail_arm(0);
-        if (error == 0)
-            return;
-        expect_equal((unsigned)-error, (unsigned)-ERR_NO_MEMORY);
-        audit_all();
-        if (audit_hash() != before)
-            test_fail(__FILE__, __LINE__, "failure point %u left something changed", n);
-    }
-    test_fail(__FILE__, __LINE__, "still failing after %d points", POINTS_MAX);
-}
-
-static int call_grow(void) {
-    uintptr_t got;
-    return move(PLACE, 4, 20, false, &got);
-}
-
-static int call_move(void) {
-    uintptr_t got;
-    return move(page_at(1), 2, 6, true, &got);
-}
-
-static int call_move_fixed(void) {
-    return move_to(page_at(2), 3, 8, FAR);
-}
-
-static int call_discard(void) {
-    return area_discard(task, PLACE, 4);
-}
-
-TEST(area_moves_undo_every_failure) {
-    static int (*const calls[])(void) = { call_grow, call_move, call_move_fixed, call_discard };
-    if (!CONFIG_DEBUG)
-        test_skip("failures are forced in debug builds");
-    for (unsigned i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-        struct lease *lease;
-        begin();
-        expect_equal(map_at(PLACE, i == 0 ? 4 : 5, read_write), 0);
-        write_word(page_at(1), 1);
-        write_word(page_at(2), 2);
-        expect_equal(lease_open(task, page_at(1), 4, LEASE_READ, &lease), 0);
-        sweep(calls[i]);
-        lease_close(lease);
-        end();
-    }
 }

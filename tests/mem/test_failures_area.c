@@ -88,11 +88,23 @@ static void undo_protect(void) {
     expect_equal(area_protect(task, page_at(4), 2, read_write), 0);
 }
 
+/* Pages that had no rights are promised now. */
+static bool call_protect_new(void) {
+    return area_protect(task, PLACE, 5, read_write) == 0;
+}
+
+static void undo_protect_new(void) {
+    area_clear(task);
+    expect_equal(map(&(struct area_request){ .stack = false }, 5, 0), 0);
+}
+
 TEST(area_unmap_and_area_protect_leave_all_as_it_was_at_every_failure) {
     begin();
     fill();
     sweep_run(&(struct sweep){ "area_unmap, the middle of an area", call_unmap, undo_and_fill, 1, true });
     sweep_run(&(struct sweep){ "area_protect, the middle of an area", call_protect, undo_protect, 2, true });
+    undo_protect_new();
+    sweep_run(&(struct sweep){ "area_protect, memory without rights", call_protect_new, undo_protect_new, 1, true });
     end();
 }
 
@@ -164,27 +176,88 @@ TEST(area_grow_leaves_all_as_it_was_at_every_failure) {
 }
 
 static enum lease_access lease_access;
+static uintptr_t lease_from;
+static size_t lease_bytes;
 
 static bool call_lease(void) {
-    return lease_open(task, PLACE + 100, 3 * PAGE_SIZE, lease_access, &lease) == 0;
+    return lease_open(task, lease_from, lease_bytes, lease_access, &lease) == 0;
 }
 
+/* After a stable lease the task's pages can be written again at the next write. */
 static void undo_lease(void) {
-    lease_close(lease);
-}
-
-/* The task may write its pages again at the next write. */
-static void undo_stable(void) {
     lease_close(lease);
     touch_all();
 }
 
+static void sweep_lease(const char *call, enum lease_access access, uintptr_t from, size_t bytes) {
+    lease_access = access;
+    lease_from = from;
+    lease_bytes = bytes;
+    sweep_run(&(struct sweep){ call, call_lease, undo_lease, 2, false });
+}
+
 TEST(leases_leave_all_as_it_was_at_every_failure) {
+    const uintptr_t border = PLACE + PAGE_SIZE - 1;
     begin();
     fill();
-    lease_access = LEASE_WRITE;
-    sweep_run(&(struct sweep){ "lease_open to write, 4 pages", call_lease, undo_lease, 1, false });
-    lease_access = LEASE_STABLE;
-    sweep_run(&(struct sweep){ "lease_open stable, 4 pages", call_lease, undo_stable, 1, false });
+    sweep_lease("lease_open to read, 4 pages", LEASE_READ, PLACE, 4 * PAGE_SIZE);
+    sweep_lease("lease_open to write, 4 pages", LEASE_WRITE, PLACE, 4 * PAGE_SIZE);
+    sweep_lease("lease_open stable, 4 pages", LEASE_STABLE, PLACE, 4 * PAGE_SIZE);
+    sweep_lease("lease_open to read, 2 bytes of 2 pages", LEASE_READ, border, 2);
+    sweep_lease("lease_open to write, 2 bytes of 2 pages", LEASE_WRITE, border, 2);
+    sweep_lease("lease_open stable, 2 bytes of 2 pages", LEASE_STABLE, border, 2);
+    area_clear(task);
+    expect_equal(map(&(struct area_request){ .shared = true }, PAGES, read_write), 0);
+    sweep_lease("lease_open stable, 4 shared pages", LEASE_STABLE, PLACE + 1, 3 * PAGE_SIZE);
+    end();
+}
+
+/* --- Moving and discarding ---------------------------------------------------------------------------------------- */
+
+enum { FAR = 0x50000000 };
+
+/* Five pages, of which two are written, and four leased, so that what is discarded needs promises. */
+static void begin_leased(void) {
+    expect(call_map());
+    expect_equal(area_fault(task, page_at(1), AREA_WRITE), 0);
+    expect_equal(lease_open(task, page_at(2), 4, LEASE_READ, &lease), 0);
+}
+
+static void undo_leased(void) {
+    lease_close(lease);
+    area_clear(task);
+    begin_leased();
+}
+
+static bool move(const struct area_move *wish) {
+    uintptr_t got;
+    return area_move(task, wish, &got) == 0;
+}
+
+static bool call_grow_in_place(void) {
+    return move(&(struct area_move){ .old = PLACE, .old_pages = 5, .pages = 20 });
+}
+
+static bool call_move(void) {
+    return move(&(struct area_move){ .old = page_at(1), .old_pages = 2, .pages = 6, .may_move = true });
+}
+
+static bool call_move_fixed(void) {
+    return move(&(struct area_move){
+        .old = page_at(2), .old_pages = 3, .pages = 8, .may_move = true, .fixed = true, .address = FAR });
+}
+
+static bool call_discard(void) {
+    return area_discard(task, PLACE, 4) == 0;
+}
+
+TEST(area_move_and_area_discard_leave_all_as_it_was_at_every_failure) {
+    begin();
+    begin_leased();
+    sweep_run(&(struct sweep){ "area_move, from 5 to 20 pages", call_grow_in_place, undo_leased, 1, true });
+    sweep_run(&(struct sweep){ "area_move, the middle elsewhere", call_move, undo_leased, 3, true });
+    sweep_run(&(struct sweep){ "area_move, the end to a fixed place", call_move_fixed, undo_leased, 3, true });
+    sweep_run(&(struct sweep){ "area_discard, a leased page", call_discard, undo_leased, 1, true });
+    lease_close(lease);
     end();
 }

@@ -1,7 +1,5 @@
 /* Stable leases: nobody can change what they show, the copy that the task may need is promised at the opening, and the
  * promise is given back whoever goes first. Each test ends with no page promised and no page lost. */
-#include <base/config.h>
-#include <base/fail.h>
 #include <base/string.h>
 #include <mem/area.h>
 #include <mem/audit.h>
@@ -263,68 +261,6 @@ TEST(a_stable_lease_with_a_writable_page_is_an_audits_matter) {
     expect_panic("lease: Z3 broken: page 0 of the stable window at *", lease_audit());
     expect_equal(paging_protect(&task->tables, PLACE, 1, PAGE_USER), 0);
     lease_close(lease);
-    end();
-}
-
-/* --- At every failure --------------------------------------------------------------------------------------------- */
-
-static size_t lease_bytes;
-static uintptr_t lease_from;
-
-static void sweep(enum lease_access access) {
-    uint64_t before = audit_hash();
-    bool reached = true, succeeded = false;
-    unsigned n = 1;
-    for (; reached || !succeeded; n++) {
-        struct lease *lease;
-        fail_arm(n);
-        succeeded = lease_open(task, lease_from, lease_bytes, access, &lease) == 0;
-        reached = fail_seen() >= n;
-        fail_arm(0);
-        expect(succeeded || reached);
-        audit_all();
-        if (succeeded)
-            lease_close(lease);
-        else if (audit_hash() != before)
-            test_fail(__FILE__, __LINE__, "failure %u left something changed", n);
-        if (succeeded && access == LEASE_STABLE) /* written again at the task's next write */
-            for (size_t i = 0; i < PAGES; i++)
-                write_byte(task, i * PAGE_SIZE, 'x');
-        expect(audit_hash() == before);
-    }
-    expect(n > lease_bytes / PAGE_SIZE + 2);
-}
-
-TEST(no_lease_of_any_kind_fails_half_way) {
-    if (!CONFIG_DEBUG)
-        test_skip("failures are forced in debug builds");
-    begin(read_write, false);
-    for (size_t i = 0; i < PAGES; i++)
-        write_byte(task, i * PAGE_SIZE, 'x');
-    for (enum lease_access access = LEASE_READ; access <= LEASE_STABLE; access++) {
-        lease_from = PLACE;
-        lease_bytes = PAGES * PAGE_SIZE;
-        sweep(access);
-        lease_from = PLACE + PAGE_SIZE - 1;
-        lease_bytes = 2;
-        sweep(access);
-        lease_from = PLACE + 4095;
-        lease_bytes = 2 * PAGE_SIZE + 1;
-        sweep(access);
-    }
-    end();
-}
-
-TEST(a_stable_lease_of_shared_memory_leaves_all_as_it_was_at_every_failure) {
-    if (!CONFIG_DEBUG)
-        test_skip("failures are forced in debug builds");
-    begin(read_write, true);
-    write_byte(task, 0, 'x');
-    for (size_t i = 0; i < PAGES; i++)
-        write_byte(task, i * PAGE_SIZE, 'x');
-    lease_from = PLACE + 1;
-    lease_bytes = (PAGES - 1) * PAGE_SIZE + 7;
-    sweep(LEASE_STABLE);
     end();
 }
 

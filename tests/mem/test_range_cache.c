@@ -147,22 +147,20 @@ TEST(a_pvalloc_that_is_short_of_memory_gives_its_range_back) {
     pvfree(first, 1);
 }
 
-TEST(range_cache_audit_finds_a_broken_q1) {
+static void audit_broken(uint16_t bits_added, uint16_t bits_kept, const char *report) {
     need_short_ranges();
     uintptr_t first = take(3);
     uint16_t *state = range_cache_state(first), was = *state;
-    *state = (uint16_t)(was | 1 << 5);
-    expect_panic("short ranges: Q1 broken: a slot of 3 pages has state *", range_cache_audit());
+    *state = (uint16_t)((was | bits_added) & bits_kept);
+    expect_panic(report, range_cache_audit());
     *state = was;
     vfree(first, 3);
 }
 
+TEST(range_cache_audit_finds_a_broken_q1) {
+    audit_broken(1 << 5, UINT16_MAX, "short ranges: Q1 broken: a slot of 3 pages has state *");
+}
+
 TEST(range_cache_audit_finds_a_broken_q2) {
-    need_short_ranges();
-    uintptr_t first = take(3);
-    uint16_t *state = range_cache_state(first), was = *state;
-    *state = 0;
-    expect_panic("short ranges: Q2 broken: a free slot of 3 pages is lost", range_cache_audit());
-    *state = was;
-    vfree(first, 3);
+    audit_broken(0, 0, "short ranges: Q2 broken: a free slot of 3 pages is lost");
 }
