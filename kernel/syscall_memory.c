@@ -237,7 +237,8 @@ static intptr_t unlock_pages(struct syscall *call) {
     return area_covers(call->task->context, address, pages) ? 0 : -ENOMEM;
 }
 
-/* With MLOCK_ONFAULT pages are locked by being touched, which they are anyway: no more is to be done than by munlock. */
+/* With MLOCK_ONFAULT pages are locked by being touched, which they are anyway: no more is to be done than by munlock.
+ */
 static intptr_t lock_pages_with(struct syscall *call) {
     enum { ON_FAULT = 1 };
     if ((call->arguments[2] & ~(uintptr_t)ON_FAULT) != 0)
