@@ -10,16 +10,30 @@ struct audit {
     void *to;
 };
 
-static uint32_t count_entries_of(pfn_t table, unsigned level) {
-    uint32_t present = 0;
+/* Entries are copied out by parts, so that no view is open when an audit panics: of a survived panic it would stay. */
+enum { PART = 64 };
+
+static unsigned copy_entries(pfn_t table, unsigned first, unsigned end, arch_entry_t *part) {
+    unsigned count = end - first < PART ? end - first : (unsigned)PART;
     const arch_entry_t *entries = (const arch_entry_t *)arch_frame_open(table);
-    for (unsigned i = 0; i < 1u << (level == TOP ? GEOMETRY_TOP_BITS : GEOMETRY_INDEX_BITS); i++) {
-        arch_entry_t entry = arch_entry_read(&entries[i]);
-        require(entry == 0 || arch_entry_present(entry), "paging: T1 broken: entry %u of table %#x is %#llx", i, table,
-                (unsigned long long)entry);
-        present += entry != 0;
-    }
+    for (unsigned i = 0; i < count; i++)
+        part[i] = arch_entry_read(&entries[first + i]);
     arch_frame_close((void *)(uintptr_t)entries);
+    return count;
+}
+
+static uint32_t count_entries_of(pfn_t table, unsigned level) {
+    unsigned all = 1u << (level == TOP ? GEOMETRY_TOP_BITS : GEOMETRY_INDEX_BITS), count;
+    uint32_t present = 0;
+    arch_entry_t part[PART];
+    for (unsigned first = 0; first < all; first += count) {
+        count = copy_entries(table, first, all, part);
+        for (unsigned i = 0; i < count; i++) {
+            require(part[i] == 0 || arch_entry_present(part[i]), "paging: T1 broken: entry %u of table %#x is %#llx",
+                    first + i, table, (unsigned long long)part[i]);
+            present += part[i] != 0;
+        }
+    }
     return present;
 }
 
@@ -44,16 +58,16 @@ static void audit_leaf(const struct audit *audit, uintptr_t page, unsigned level
     }
 }
 
-/* One view for all of a table's leaves: where opening one changes a slot of the frame view it costs far more than
- * reading an entry. */
+/* Not a view for each entry: where opening one changes a slot of the frame view it costs far more than reading. */
 static void audit_leaves(const struct audit *audit, pfn_t table, struct span span) {
-    const arch_entry_t *entries = (const arch_entry_t *)arch_frame_open(table);
-    for (; span.first < span.end; span.first++) {
-        arch_entry_t entry = arch_entry_read(&entries[index_of(span.first, 0)]);
-        if (arch_entry_present(entry))
-            audit_leaf(audit, span.first, 0, entry);
+    unsigned first = index_of(span.first, 0), end = first + (unsigned)(span.end - span.first), count;
+    arch_entry_t part[PART];
+    for (uintptr_t page = span.first; page < span.end; page += count, first += count) {
+        count = copy_entries(table, first, end, part);
+        for (unsigned i = 0; i < count; i++)
+            if (arch_entry_present(part[i]))
+                audit_leaf(audit, page + i, 0, part[i]);
     }
-    arch_frame_close((void *)(uintptr_t)entries);
 }
 
 static void audit_span(const struct audit *audit, pfn_t table, unsigned level, struct span span) {

@@ -252,7 +252,35 @@ TEST(executable_memory_can_be_leased_stably_without_a_copy) {
     end();
 }
 
-TEST(a_stable_lease_with_a_writable_page_is_an_audits_matter) {
+static pfn_t leased_page(const struct lease *lease) {
+    struct paging_entry entry;
+    expect(paging_find(&context_kernel()->tables, (uintptr_t)lease->info.pointer, &entry));
+    return entry.pfn;
+}
+
+TEST(lease_audit_finds_a_broken_z1) {
+    begin(read_write, false);
+    struct lease *lease;
+    expect_equal(lease_open(task, PLACE, 1, LEASE_READ, &lease), 0);
+    frame_unpin(leased_page(lease));
+    expect_panic("lease: Z1 broken: page 0 of the window at * is not pinned, *", lease_audit());
+    expect_equal(frame_pin(leased_page(lease)), 0);
+    lease_close(lease);
+    end();
+}
+
+TEST(lease_audit_finds_a_broken_z2) {
+    begin(read_write, false);
+    struct lease *lease;
+    expect_equal(lease_open(task, PLACE, 1, LEASE_READ, &lease), 0);
+    task->leases.pages++;
+    expect_panic("lease: Z2 broken: context * has 1 leases with 1 pages, and other counts", lease_audit());
+    task->leases.pages--;
+    lease_close(lease);
+    end();
+}
+
+TEST(lease_audit_finds_a_broken_z3) {
     begin(read_write, false);
     struct lease *lease;
     write_byte(task, 10, 'a');
@@ -261,6 +289,21 @@ TEST(a_stable_lease_with_a_writable_page_is_an_audits_matter) {
     expect_panic("lease: Z3 broken: page 0 of the stable window at *", lease_audit());
     expect_equal(paging_protect(&task->tables, PLACE, 1, PAGE_USER), 0);
     lease_close(lease);
+    end();
+}
+
+TEST(lease_audit_finds_a_broken_z4) {
+    begin(read_write, false);
+    struct lease *lease;
+    const struct palloc_request one = { .pages = 1 };
+    pfn_t page = palloc_with(&one);
+    expect_equal(lease_open(task, PLACE, 1, LEASE_READ, &lease), 0);
+    uintptr_t window = (uintptr_t)lease->info.pointer;
+    lease_close(lease);
+    expect_equal(paging_map(&context_kernel()->tables, window, page, 1, 0), 0);
+    expect_panic("lease: Z4 broken: the window at * is kept and shows 1 pages", lease_audit());
+    expect_equal(paging_unmap(&context_kernel()->tables, window, 1), 1);
+    pfree(page, 1);
     end();
 }
 

@@ -83,6 +83,102 @@ TEST(paging_gives_back_tables_that_became_empty) {
     paging_destroy(&tables);
 }
 
+static void look_at_leaf(void *count, uintptr_t page, pfn_t pfn, unsigned attributes) {
+    (void)page;
+    (void)pfn;
+    (void)attributes;
+    ++*(size_t *)count;
+}
+
+/* A pinned table stays though its last entry goes, and nothing of that entry may stay in it. */
+TEST(paging_buries_what_it_removes_from_a_table_that_is_pinned) {
+    size_t leaves = 0;
+    set_up();
+    pfn_t page = take(1);
+    expect_equal(paging_map(&tables, AT, page, 1, 0), 0);
+    pfn_t table = paging_table_of(&tables, AT);
+    expect_equal(frame_pin(table), 0);
+    expect_equal(paging_unmap(&tables, AT, 1), 1);
+    paging_audit(&tables, AT, 1, look_at_leaf, &leaves);
+    expect(leaves == 0 && paging_table_of(&tables, AT) == table);
+    expect_equal(frame_get(page).mappings, 0);
+    frame_unpin(table);
+    paging_unmap(&tables, AT, 1);
+    pfree(page, 1);
+    paging_destroy(&tables);
+}
+
+static void write_entry_at(pfn_t table, unsigned index, uint64_t entry) {
+    uint64_t *entries = arch_frame_open(table);
+    entries[index] = entry;
+    arch_frame_close(entries);
+}
+
+static void audit_page(void) {
+    size_t leaves = 0;
+    paging_audit(&tables, AT, 1, look_at_leaf, &leaves);
+}
+
+/* One page mapped in a table of its own; the table, and what is in its first entry. */
+static pfn_t set_up_page(pfn_t *page, uint64_t *entry) {
+    set_up();
+    *page = take(1);
+    expect_equal(paging_map(&tables, AT, *page, 1, PAGE_WRITE), 0);
+    pfn_t table = paging_table_of(&tables, AT);
+    *entry = entry_at(table, 0);
+    return table;
+}
+
+static void end_page(pfn_t page) {
+    audit_page();
+    expect_equal(paging_unmap(&tables, AT, 1), 1);
+    pfree(page, 1);
+    paging_destroy(&tables);
+}
+
+TEST(paging_audit_finds_a_broken_t1) {
+    pfn_t page;
+    uint64_t entry;
+    pfn_t table = set_up_page(&page, &entry);
+    write_entry_at(table, 0, entry & ~(uint64_t)1);
+    expect_panic("paging: T1 broken: entry 0 of table *", audit_page());
+    write_entry_at(table, 0, entry);
+    end_page(page);
+}
+
+TEST(paging_audit_finds_a_broken_t2) {
+    pfn_t page;
+    uint64_t entry;
+    pfn_t table = set_up_page(&page, &entry);
+    frame_table_entries(table, +1);
+    expect_panic("paging: T2 broken: table * has 1 entries, 2 noted", audit_page());
+    frame_table_entries(table, -1);
+    end_page(page);
+}
+
+TEST(paging_audit_finds_a_broken_t3) {
+    pfn_t page, other;
+    uint64_t entry;
+    pfn_t table = set_up_page(&page, &entry);
+    other = take(1);
+    pfree(other, 1);
+    write_entry_at(table, 0, (entry & ~((uint64_t)page << 12)) | (uint64_t)other << 12);
+    expect_panic("paging: T3 broken: page * shows free page *", audit_page());
+    write_entry_at(table, 0, entry);
+    end_page(page);
+}
+
+TEST(paging_audit_finds_a_broken_t4) {
+    pfn_t page;
+    uint64_t entry;
+    pfn_t table = set_up_page(&page, &entry);
+    expect_equal(tables.hot_table, table);
+    tables.hot_table = page;
+    expect_panic("paging: T4 broken: table * is remembered for page *", audit_page());
+    tables.hot_table = table;
+    end_page(page);
+}
+
 TEST(paging_maps_across_table_borders) {
     set_up();
     pfn_t first = take(600);
