@@ -114,7 +114,7 @@ bool lease_find(uintptr_t address, struct lease_info *info);
 bool lease_trim(void);
 
 /* Checks every open lease (Z1 to Z4 in mem/lease.c); panics with the first contradiction. Cost: linear in their
- * pages. */
+ * pages, and quadratic in the leases. */
 void lease_audit(void);
 
 #ifdef __cplusplus

@@ -32,7 +32,8 @@
  *       anything else's, no description lost.
  *
  * Locking: one lock for the whole heap. States of taken blocks are written by who has the block, without it.
- * Cost: O(1) and a few instructions a block; finding a free one passes at most the notes of one slab. */
+ * Cost: O(1) and a few instructions a block; finding a free one passes at most the notes of one slab. A slab that
+ * becomes free may give back several that are kept, 16 at most. */
 #include <mem/slab.h>
 #include <base/check.h>
 #include <base/string.h>
